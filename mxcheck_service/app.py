@@ -1,0 +1,116 @@
+"""The composition root: the only place that builds what does I/O."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from mxcheck_service import maps
+from mxcheck_service.background import Background
+from mxcheck_service.cache import redis
+from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.checker import Adapters, Checker
+from mxcheck_service.config import mask_url
+from mxcheck_service.dns import AresResolver
+from mxcheck_service.ports import CacheBackend, SystemClock
+from mxcheck_service.prober import TcpDialer
+from mxcheck_service.settings import CacheSettings, Settings
+from mxcheck_service.web.handlers import CACHE, CHECKER, routes
+from mxcheck_service.web.middleware import STATE, Phase, State, keep_alive_headers, middlewares
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
+    """Build what does I/O; on leaving, let background work finish (drain_seconds at most) and close everything."""
+    background = Background()
+    cache = _cache(settings.cache)
+    resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
+    try:
+        yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
+    finally:
+        cancelled = await background.drain(settings.server.drain_seconds)
+        if cancelled:
+            _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
+        await resolver.close()
+        await cache.close()
+
+
+def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Checker:
+    """Build the checker of these settings on the given adapters."""
+    return Checker(
+        settings.mx_check,
+        settings.improvements,
+        loaded.maps,
+        world,
+        deadline=settings.deadline,
+        max_addresses=settings.server.max_addresses,
+    )
+
+
+def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
+    """Return the web application; its adapters live as long as it runs."""
+    token = settings.server.auth_token
+    app = web.Application(
+        client_max_size=settings.server.max_body_bytes,
+        middlewares=middlewares(
+            max_concurrent_requests=settings.server.max_concurrent_requests,
+            auth_token=None if token is None else token.get_secret_value(),
+        ),
+    )
+    app[STATE] = State()
+    app.add_routes(routes())
+    app.on_response_prepare.append(keep_alive_headers(settings.server.keepalive_seconds))
+
+    async def world(app: web.Application) -> AsyncIterator[None]:
+        async with adapters(settings) as built:
+            app[CACHE] = built.cache
+            app[CHECKER] = checker(settings, loaded, built)
+            app[STATE].phase = Phase.READY
+            yield
+
+    app.cleanup_ctx.append(world)
+    return app
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish."""
+    loaded = maps.load(settings.mx_check)
+    for problem in loaded.problems:
+        _log.warning("%s", problem)
+    app = application(settings, loaded)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=settings.server.keepalive_seconds,
+        shutdown_timeout=settings.server.drain_seconds,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.server.host, settings.server.port)
+        await site.start()
+        for address in runner.addresses:
+            _log.info("listening on http://%s:%d, cache %s", *address[:2], mask_url(settings.cache.url))
+        await stop.wait()
+        app[STATE].phase = Phase.DRAINING
+        _log.info("draining: %d requests under way", app[STATE].active)
+        # The socket stays open meanwhile: who asks for readiness, or for one more check, is told why not.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(app[STATE].idle(), settings.server.drain_seconds)
+    finally:
+        await runner.cleanup()
+    _log.info("stopped")
+
+
+def _cache(settings: CacheSettings) -> CacheBackend:
+    if settings.url.startswith("memory://"):
+        return MemoryCache(settings.max_entries, SystemClock())
+    return redis.connect(settings.url, timeout=settings.timeout, max_connections=settings.max_connections)

@@ -1,0 +1,1 @@
+"""The three-layer cache: backends that store text, and the typed layers over them."""

@@ -1,0 +1,128 @@
+"""Typed access to the layers `d:`, `m:` and `i:`, and the probe lock in `i:` (reference: cache_get, cache_set, *_lock).
+
+The cache may fail at any time. A failed read is a miss and a failed write is lost; only a failed claim is told, since a
+probe without its lock could become a herd.
+"""
+
+import logging
+from collections.abc import Sequence
+from enum import Enum
+
+from mxcheck_service.core import codec
+from mxcheck_service.core.codec import LOCK, AddressEntry, DomainEntry, HostEntry, Slot
+from mxcheck_service.core.model import Outcome, Verdict
+from mxcheck_service.core.policy import lock_ttl, verdict_ttl
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.ports import CacheBackend, CacheError
+
+_log = logging.getLogger(__name__)
+
+
+class Claim(Enum):
+    """How a claim of the probe lock ended, when it did not end with somebody's verdict."""
+
+    WON = "won"
+    HELD = "held"
+    FAILED = "failed"
+
+
+class CacheLayers:
+    """The layers under one set of settings. Safe to build anew at any time: all state is in the backend."""
+
+    def __init__(self, backend: CacheBackend, settings: MxCheckSettings, improvements: Improvements) -> None:
+        self._backend = backend
+        self._settings = settings
+        self._prefix = settings.key_prefix
+        self._dns_ttl = settings.expire_dns
+        fail_ttl = improvements.expire_dns_fail
+        self._dns_fail_ttl = settings.expire_dns if fail_ttl is None else fail_ttl
+
+    async def domain(self, domain: str) -> DomainEntry | None:
+        if not self._dns_ttl:
+            return None
+        value = await self._read(f"{self._prefix}:d:{domain}")
+        return None if value is None else codec.decode_domain(value)
+
+    async def store_domain(self, domain: str, entry: DomainEntry) -> None:
+        await self._store_dns(f"{self._prefix}:d:{domain}", entry, codec.encode(entry, implicit=True))
+
+    async def hosts(self, names: Sequence[str]) -> list[HostEntry | None]:
+        """Return the `m:` entries of several hosts, in their order."""
+        if not self._dns_ttl:
+            return [None] * len(names)
+        values = await self._read_many([f"{self._prefix}:m:{name}" for name in names])
+        return [None if value is None else codec.decode_host(value) for value in values]
+
+    async def store_host(self, name: str, entry: HostEntry) -> None:
+        await self._store_dns(f"{self._prefix}:m:{name}", entry, codec.encode(entry))
+
+    async def addresses(self, ips: Sequence[str]) -> list[AddressEntry | None]:
+        """Return the `i:` entries of several addresses, in their order."""
+        values = await self._read_many([self._address_key(ip) for ip in ips])
+        return [None if value is None else codec.decode_address(value) for value in values]
+
+    async def store_verdict(self, ip: str, outcome: Outcome) -> None:
+        """Write a verdict over the lock, with the lifetime of its kind."""
+        await self._write(self._address_key(ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
+
+    async def claim(self, ip: str) -> Claim | Outcome:
+        """Claim the probe of an address; an Outcome is a verdict that another worker has published meanwhile."""
+        key = self._address_key(ip)
+        try:
+            if await self._backend.set_if_absent(key, LOCK, lock_ttl(self._settings)):
+                return Claim.WON
+            value = await self._backend.get(key)
+        except CacheError as error:
+            _log.error("probe lock of %s: %s", ip, error)
+            return Claim.FAILED
+        match codec.decode_address(value or ""):
+            case Outcome() as outcome:
+                return outcome
+            case Slot.GARBAGE:
+                return await self.force_claim(ip)
+            case _:
+                return Claim.HELD
+
+    async def force_claim(self, ip: str) -> Claim:
+        """Write the lock over whatever stands there. For garbage only, which would fail every ordinary claim."""
+        try:
+            await self._backend.set(self._address_key(ip), LOCK, lock_ttl(self._settings))
+        except CacheError as error:
+            _log.error("probe lock of %s: %s", ip, error)
+            return Claim.FAILED
+        return Claim.WON
+
+    async def release(self, ip: str) -> None:
+        """Give a lock up without a verdict. Only for its holder, while it holds."""
+        try:
+            await self._backend.delete(self._address_key(ip))
+        except CacheError as error:
+            _log.error("probe lock of %s: not released, it expires: %s", ip, error)
+
+    def _address_key(self, ip: str) -> str:
+        return f"{self._prefix}:i:{ip}"
+
+    async def _store_dns(self, key: str, entry: DomainEntry | HostEntry, value: str) -> None:
+        ttl = self._dns_fail_ttl if entry is Verdict.DNS_FAIL else self._dns_ttl
+        if self._dns_ttl and ttl:
+            await self._write(key, value, ttl)
+
+    async def _read(self, key: str) -> str | None:
+        try:
+            return await self._backend.get(key)
+        except CacheError as error:
+            _log.debug("cache read %s: %s", key, error)
+            return None
+
+    async def _read_many(self, keys: list[str]) -> list[str | None]:
+        try:
+            return await self._backend.get_many(keys)
+        except CacheError as error:
+            _log.debug("cache read %s: %s", keys, error)
+            return [None] * len(keys)
+
+    async def _write(self, key: str, value: str, ttl: int) -> None:
+        try:
+            await self._backend.set(key, value, ttl)
+        except CacheError as error:
+            _log.error("cache write %s: %s", key, error)

@@ -1,0 +1,147 @@
+"""The command `mxcheck`: parses arguments, prints, returns exit codes."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import uvloop
+from rich.console import Console
+
+from mxcheck_service import __version__, config, maps, present
+from mxcheck_service.app import adapters, checker, serve
+from mxcheck_service.checker import Message, Report
+from mxcheck_service.config import ConfigError
+from mxcheck_service.core.candidates import Envelope, normalize
+from mxcheck_service.log import configure
+from mxcheck_service.maps import MapError
+from mxcheck_service.settings import Settings
+from mxcheck_service.web import schema
+
+OK, AGAINST, FAILED = 0, 1, 2
+"""Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+    except (MapError, OSError) as error:
+        print(f"mxcheck: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        pass
+    return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mxcheck", description="Does the sender's domain really receive mail?")
+    parser.add_argument("--version", action="version", version=f"mxcheck {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    with_config = argparse.ArgumentParser(add_help=False)
+    with_config.add_argument("--config", metavar="FILE", type=Path, help="YAML settings (default: built-in ones)")
+
+    serve_ = commands.add_parser("serve", parents=[with_config], help="run the HTTP service")
+    serve_.add_argument("--host", help="address to listen on (server.host)")
+    serve_.add_argument("--port", type=int, help="TCP port to listen on (server.port)")
+    serve_.set_defaults(run=_serve)
+
+    check = commands.add_parser("check", parents=[with_config], help="check addresses or domains, no server needed")
+    check.add_argument("targets", nargs="+", metavar="TARGET", help="an e-mail address or a domain")
+    check.add_argument("--json", action="store_true", help="print the API's reply, one line per target")
+    check.add_argument("--explain", action="store_true", help="show each step with its time")
+    check.set_defaults(run=_check)
+
+    settings = commands.add_parser("config", help="validate or print the settings")
+    actions = settings.add_subparsers(required=True, metavar="ACTION")
+    validate = actions.add_parser("check", parents=[with_config], help="validate the settings")
+    validate.set_defaults(run=_config_check)
+    show = actions.add_parser("show", parents=[with_config], help="print the effective settings, secrets masked")
+    show.set_defaults(run=_config_show)
+
+    symbols = commands.add_parser("symbols", parents=[with_config], help="print every symbol with weight and meaning")
+    symbols.add_argument("--format", choices=("table", "json", "rspamd"), default="table")
+    symbols.set_defaults(run=_symbols)
+    return parser
+
+
+def _load(arguments: argparse.Namespace) -> Settings:
+    loaded = config.load(arguments.config)
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return loaded.settings
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    server = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
+    if server:
+        tree = settings.server.model_dump() | server
+        settings = settings.model_copy(update={"server": type(settings.server).model_validate(tree)})
+    configure(settings.server.log_level, settings.server.log_format)
+    uvloop.run(serve(settings))
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    configure("error", "text")
+    return uvloop.run(_check_all(settings, arguments))
+
+
+async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Check the targets one after the other and print each result as soon as it is known."""
+    console = Console(highlight=False)
+    worst = OK
+    async with adapters(settings) as world:
+        checks = checker(settings, maps.load(settings.mx_check), world)
+        for target in arguments.targets:
+            domain = target.rpartition("@")[2]
+            if not normalize(domain, skip_literals=settings.improvements.skip_address_literals):
+                print(f"mxcheck: {target!r} is neither an address nor a domain name", file=sys.stderr)
+                worst = FAILED
+                continue
+            report = await checks.check(Message(Envelope(sender=f"postmaster@{domain}")))
+            if arguments.json:
+                print(orjson.dumps(schema.reply(report, explain=arguments.explain)).decode())
+            else:
+                console.print(present.report(target, report, explain=arguments.explain))
+            worst = max(worst, _exit_code(report))
+    return worst
+
+
+def _exit_code(report: Report) -> int:
+    if any(domain.result.partial for domain in report.domains):
+        return FAILED
+    return AGAINST if any(hit.score > 0 for hit in report.symbols.values()) else OK
+
+
+def _config_check(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    for problem in maps.load(settings.mx_check).problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    print(f"{arguments.config or 'the built-in settings'}: no problems found")
+    return OK
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    print(config.dump(_load(arguments)), end="")
+    return OK
+
+
+def _symbols(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments).mx_check
+    match arguments.format:
+        case "json":
+            print(orjson.dumps(present.symbols_document(settings), option=orjson.OPT_INDENT_2).decode())
+        case "rspamd":
+            print(present.symbols_group(settings), end="")
+        case _:
+            Console(highlight=False).print(present.symbols_table(settings))
+    return OK

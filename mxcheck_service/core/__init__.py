@@ -1,0 +1,1 @@
+"""The decisions, pure: no asyncio, logging, clock, randomness or network; results depend on arguments alone."""

@@ -1,0 +1,89 @@
+"""Address lists: classes, families, and the fair mix of two families."""
+
+from collections.abc import Sequence
+
+from mxcheck_service.core.model import ClassEvidence, Family, IpClass
+from mxcheck_service.core.networks import NetworkTable, family_of
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+
+_LOCAL = (
+    "10.0.0.0/8",  # RFC 1918
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",  # RFC 6598, carrier-grade NAT
+    "fc00::/7",  # RFC 4193, unique local
+)
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_BOGON = (
+    "169.254.0.0/16",  # RFC 3927, link-local
+    "fe80::/10",
+    "0.0.0.0/8",  # RFC 1122, "this network"
+    "192.0.0.0/24",  # RFC 6890, IETF protocol assignments
+    "192.0.2.0/24",  # RFC 5737, documentation
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "192.88.99.0/24",  # RFC 7526, 6to4 anycast
+    "198.18.0.0/15",  # RFC 2544, benchmarking
+    "224.0.0.0/4",  # multicast
+    "240.0.0.0/4",  # reserved, and the broadcast address
+    "::/128",
+    "64:ff9b::/96",  # RFC 6052, NAT64
+    "100::/64",  # RFC 6666, discard
+    "2001:db8::/32",  # RFC 3849, documentation
+    "ff00::/8",  # multicast
+)
+_ENGINE_LOCAL = ("127.0.0.0/8", "::1/128", "fe80::/10", "fec0::/10")
+"""What rspamd's `is_local` takes for local whatever `local_addrs` says."""
+
+
+class IpClasses:
+    """The IP-class table for given settings (reference: LOCAL_CIDRS, BOGON_CIDRS, classify_ip)."""
+
+    def __init__(self, settings: MxCheckSettings, improvements: Improvements) -> None:
+        classes = dict.fromkeys(_LOCAL, IpClass.LOCAL) | dict.fromkeys(_BOGON, IpClass.BOGON)
+        if not settings.test_mode:
+            classes |= dict.fromkeys(_LOOPBACK, IpClass(improvements.loopback_class))
+        self._table = NetworkTable.of(classes)
+
+    def of(self, ip: str) -> IpClass:
+        return self._table.get(ip) or IpClass.PUBLIC
+
+    def partition(self, ips: Sequence[str]) -> tuple[tuple[str, ...], ClassEvidence]:
+        """Return (public addresses, evidence about the others), each in the order given."""
+        by_class: dict[IpClass, list[str]] = {IpClass.PUBLIC: [], IpClass.LOCAL: [], IpClass.BOGON: []}
+        for ip in ips:
+            by_class[self.of(ip)].append(ip)
+        public = tuple(by_class[IpClass.PUBLIC])
+        return public, ClassEvidence(tuple(by_class[IpClass.LOCAL]), tuple(by_class[IpClass.BOGON]), bool(public))
+
+
+class LocalClients:
+    """Which clients are local: loopback, link-local, and the networks of `local_addrs`."""
+
+    def __init__(self, settings: MxCheckSettings) -> None:
+        self._table = NetworkTable.of(dict.fromkeys((*_ENGINE_LOCAL, *settings.local_addrs), True))
+
+    def __contains__(self, ip: str) -> bool:
+        return self._table.get(ip) is not None
+
+
+def enabled_families(settings: MxCheckSettings) -> Family:
+    """Return the families that are asked for and probed."""
+    v4 = Family.V4 if settings.probe_ipv4 else Family.NONE
+    v6 = Family.V6 if settings.probe_ipv6 else Family.NONE
+    return v4 | v6
+
+
+def of_families(ips: Sequence[str], families: Family) -> tuple[str, ...]:
+    """Return those addresses that are of one of `families`; what is no address at all is dropped."""
+    return tuple(ip for ip in ips if family_of(ip) in families and family_of(ip))
+
+
+def interleave(v4: Sequence[str], v6: Sequence[str], *, prefer_ipv6: bool, cap: int) -> tuple[str, ...]:
+    """Take one of each family in turn, at most `cap` in all, so that the cap starves neither family."""
+    first, second = (v6, v4) if prefer_ipv6 else (v4, v6)
+    mixed: list[str] = []
+    for index in range(max(len(first), len(second))):
+        mixed.extend(first[index : index + 1])
+        mixed.extend(second[index : index + 1])
+    return tuple(mixed[:cap])

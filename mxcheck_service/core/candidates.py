@@ -1,0 +1,180 @@
+"""From what a message says about its sender to the domains to look up.
+
+Header values are taken apart as rspamd takes them apart (src/libmime/email_addr.c): leniently, since the aim is the
+domain that a reader's reply would go to, not a verdict on syntax.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+
+import idna
+
+from mxcheck_service.core.model import Candidate, Source
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+
+_MAX_NAME = 253  # octets of a name in text form without its trailing dot, RFC 1035 section 2.3.4
+_NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII)
+_ALL_DIGITS = re.compile(r"[0-9.]+", re.ASCII)
+_TEXT_TOKEN = re.compile(r'\\.?|"(?:[^"\\]|\\.)*"?|[()]|[^\\"()]+', re.DOTALL)
+_COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
+_LIST_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[,;]|[^"<,;]+', re.DOTALL)
+_PLAIN_ADDRESS = re.compile(r'[^\s"<>(),;:\\\[\]@]+@[^\s"<>(),;:\\\[\]@]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the message says about its sender. Header fields are raw header values or bare addresses."""
+
+    sender: str | None = None
+    mime_from: Sequence[str] = ()
+    reply_to: Sequence[str] = ()
+    helo: str | None = None
+
+
+class TooManyAddresses(ValueError):
+    """A header names more addresses than are taken; `field` is the request's name for it."""
+
+    def __init__(self, field: str, limit: int) -> None:
+        super().__init__(f"names more than {limit} addresses")
+        self.field = field
+
+
+def candidates(
+    envelope: Envelope, settings: MxCheckSettings, improvements: Improvements, *, max_addresses: int
+) -> tuple[Candidate, ...]:
+    """Return each distinct domain once, with the best source it was found in.
+
+    The envelope sender's domain, or HELO for the null sender; then Reply-To (as in rspamd its first header only), then
+    From. Raises TooManyAddresses.
+    """
+    found: dict[str, Source] = {}
+
+    def record(source: Source, texts: Iterable[str]) -> None:
+        for text in texts:
+            domain = normalize(text, skip_literals=improvements.skip_address_literals)
+            if domain:
+                found.setdefault(domain, source)
+
+    # Best source first, so that the first entry of a domain is the one to keep.
+    if settings.check_from:
+        record(Source.FROM, _envelope_domain(envelope))
+    if settings.check_reply_to:
+        decoded = (decode_words(value) for value in envelope.reply_to[:1])
+        record(Source.REPLY_TO, _header_domains("reply_to", decoded, max_addresses))
+    if settings.check_mime_from:
+        record(Source.MIME_FROM, _header_domains("mime_from", envelope.mime_from, max_addresses))
+    return tuple(Candidate(domain, source) for domain, source in found.items())
+
+
+def normalize(text: str, *, skip_literals: bool) -> str | None:
+    """Return the domain name to look up: lower case, A-labels (RFC 5890); None for what is no domain name.
+
+    A trailing dot is kept: it is part of the reference's cache key. An IPv4 address in place of a name is taken for
+    the name it spells, as the reference does, unless `skip_literals`.
+    """
+    if len(text) > _MAX_NAME + 1:
+        return None
+    name = text.lower()
+    if not name.isascii():
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return None
+    bare = name.removesuffix(".")
+    if len(bare) > _MAX_NAME or not _NAME.fullmatch(bare):
+        return None
+    if skip_literals and _ALL_DIGITS.fullmatch(bare):
+        return None
+    return name
+
+
+def header_domains(value: str) -> Iterator[str]:
+    """Yield the domain part of each address in a header value, as written; addresses without one yield nothing."""
+    if _PLAIN_ADDRESS.fullmatch(value):
+        yield _domain_part(value)
+        return
+    text = _without_comments(value)
+    pending = ""
+    for match in _LIST_TOKEN.finditer(text):
+        token = match[0]
+        if token[0] == '"':
+            pending = ""
+            if not _is_closed(token) and "<" in token:
+                pending = token[token.rindex("<") :]
+        elif token[0] == "<":
+            yield from _with_domain(token)
+            pending = ""
+        elif token in ",;":
+            yield from _with_domain(pending)
+            pending = ""
+        else:
+            pending = token
+    yield from _with_domain(pending)
+
+
+def decode_words(value: str) -> str:
+    """Decode the RFC 2047 encoded words of a header value; what cannot be decoded stays as it is."""
+    if "=?" not in value:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, ValueError):
+        return value
+
+
+def _envelope_domain(envelope: Envelope) -> Iterator[str]:
+    sender = (envelope.sender or "").strip()
+    if sender in ("", "<>"):
+        yield envelope.helo or ""
+    else:
+        yield from _with_domain(sender)
+
+
+def _header_domains(field: str, values: Iterable[str], limit: int) -> Iterator[str]:
+    count = 0
+    for value in values:
+        for domain in header_domains(value):
+            count += 1
+            if count > limit:
+                raise TooManyAddresses(field, limit)
+            yield domain
+
+
+def _with_domain(address: str) -> Iterator[str]:
+    domain = _domain_part(address)
+    if domain:
+        yield domain
+
+
+def _domain_part(address: str) -> str:
+    """Return what follows the last `@`, without angle brackets, the brackets of a literal, or one trailing dot."""
+    text = address.strip()
+    if text.startswith("<"):
+        text = text[1:].partition(">")[0].strip()
+    domain = text.rpartition("@")[2] if "@" in text else ""
+    return domain.removesuffix(".").removeprefix("[").removesuffix("]")
+
+
+def _without_comments(value: str) -> str:
+    """Drop comments, which nest (RFC 5322 section 3.2.2); an unclosed one reaches to the end."""
+    if "(" not in value:
+        return value
+    kept: list[str] = []
+    depth = position = 0
+    while match := (_COMMENT_TOKEN if depth else _TEXT_TOKEN).match(value, position):
+        position = match.end()
+        if match[0] == "(":
+            depth += 1
+        elif match[0] == ")":
+            depth = max(0, depth - 1)
+        elif not depth:
+            kept.append(match[0])
+    return "".join(kept)
+
+
+def _is_closed(quoted: str) -> bool:
+    """Tell whether a quoted-string token ends with its own quote."""
+    return len(re.sub(r"\\.", "", quoted, flags=re.DOTALL)) > 1 and quoted.endswith('"')

@@ -1,0 +1,84 @@
+"""IP addresses as numbers, and longest-prefix tables over them.
+
+One space for both families, as in rspamd's radix maps: an IPv4 address is its IPv4-mapped IPv6 form, so that
+`::ffff:192.0.2.1` and `192.0.2.1` meet the same ranges.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+from mxcheck_service.core.model import Family
+
+T = TypeVar("T")
+
+_BITS = 128
+_MAPPED = 0xFFFF << 32
+
+
+def parse_ip(text: str) -> int | None:
+    """Return the 128-bit number of an address, None when `text` is not one (a zone id is not part of an address)."""
+    try:
+        if ":" not in text:
+            return int(ipaddress.IPv4Address(text)) | _MAPPED
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        return None
+    return None if address.scope_id is not None else int(address)
+
+
+def family_of(text: str) -> Family:
+    """Return the family of an address: IPv4 for its mapped form too, NONE for what is no address."""
+    number = parse_ip(text)
+    if number is None:
+        return Family.NONE
+    return Family.V4 if number >> 32 == 0xFFFF else Family.V6
+
+
+def parse_network(text: str) -> tuple[int, int] | None:
+    """Return (number, prefix length) of an address or a CIDR, None when `text` is neither. Host bits are dropped."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    number = int(network.network_address)
+    if isinstance(network, ipaddress.IPv4Network):
+        return number | _MAPPED, network.prefixlen + 96
+    return (number, network.prefixlen) if network.network_address.scope_id is None else None
+
+
+class NetworkTable(Generic[T]):
+    """Immutable longest-prefix table. A look-up costs one dict access per distinct prefix length, whatever its size."""
+
+    def __init__(self, entries: Iterable[tuple[tuple[int, int], T]]) -> None:
+        by_length: dict[int, dict[int, T]] = {}
+        for (number, length), value in entries:
+            by_length.setdefault(length, {})[number >> (_BITS - length)] = value
+        self._levels = tuple(
+            (_BITS - length, table) for length, table in sorted(by_length.items(), key=lambda item: -item[0])
+        )
+
+    @classmethod
+    def of(cls, values: Mapping[str, T]) -> "NetworkTable[T]":
+        """Build a table from CIDR text; raises ValueError naming the entry that is none."""
+        entries = []
+        for text, value in values.items():
+            network = parse_network(text)
+            if network is None:
+                raise ValueError(f"{text!r} is not an IP address or network")
+            entries.append((network, value))
+        return cls(entries)
+
+    def __len__(self) -> int:
+        return sum(len(table) for _, table in self._levels)
+
+    def get(self, text: str) -> T | None:
+        """Return the value of the longest prefix that covers the address, None when none does or it is no address."""
+        number = parse_ip(text)
+        if number is None:
+            return None
+        for shift, table in self._levels:
+            value = table.get(number >> shift)
+            if value is not None:
+                return value
+        return None

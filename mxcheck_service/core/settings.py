@@ -1,0 +1,195 @@
+"""What decisions depend on: the reference's settings and the improvements on it.
+
+Plain data. Names and defaults of `MxCheckSettings` are those of the reference's `settings` table, because operators
+know them. Reading files and the environment is `mxcheck_service.config`'s job, which also turns the constraints in the
+annotations into messages.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+Seconds = Annotated[int, Gt(0)]
+Timeout = Annotated[float, Gt(0), Le(3600)]
+SymbolName = Annotated[str, MinLen(1)]
+MapSetting = str | tuple[str, ...] | None
+"""A map: None, the path of a file, or a list of entries and paths in any mix."""
+
+RSPAMD_LOCAL_ADDRS = (
+    "192.168.0.0/16",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "fd00::/8",
+    "169.254.0.0/16",
+    "fe80::/10",
+)
+"""rspamd's default `options.local_addrs`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxCheckSettings:
+    """The section `mx_check`: every setting of the reference, by its own name, with its own default."""
+
+    connect_timeout: Timeout = 2.0
+    """Seconds a TCP connect may take."""
+    read_timeout: Timeout = 5.0
+    """Seconds to wait for each line of the greeting; only with `verify_greeting`."""
+    verify_greeting: bool = False
+    """Read and judge the SMTP greeting; false: an accepted connection is proof enough."""
+    send_quit: bool = False
+    """Send QUIT after a good greeting; only with `verify_greeting`."""
+
+    expire: Seconds = 86400
+    """Seconds the verdicts gd, tr and err:NNN of an address are cached."""
+    expire_dns: Annotated[int, Ge(0)] = 1800
+    """Seconds DNS results (d: and m:) are cached; 0 neither reads nor writes them."""
+    expire_novalid: Seconds = 14400
+    """Seconds the verdicts rf and inv of an address are cached."""
+    expire_timeout: Seconds = 7200
+    """Seconds the verdict tc of an address is cached."""
+
+    reject_null_mx: bool = False
+    """Reject a message whose domain publishes a Null MX (RFC 7505)."""
+    reject_null_mx_message: str = "Domain published RFC 7505 Null MX"
+    """The SMTP reply text of that rejection."""
+    reject_authorized: bool = False
+    """Reject authenticated senders too."""
+    reject_local: bool = False
+    """Reject local clients too."""
+
+    greylist_invalid: bool = True
+    """Greylist on inv."""
+    greylist_none: bool = True
+    """Greylist on no."""
+    greylist_broken: bool = True
+    """Greylist on bkn."""
+    greylist_refused: bool = True
+    """Greylist on rf."""
+    greylist_null: bool = True
+    """Greylist on null."""
+    greylist_timeout_connect: bool = True
+    """Greylist on tc."""
+    greylist_timeout_read: bool = True
+    """Greylist on tr."""
+    greylist_authorized: bool = False
+    """Greylist authenticated senders too."""
+    greylist_local: bool = False
+    """Greylist local clients too."""
+
+    check_authorized: bool = False
+    """Check messages of authenticated senders."""
+    check_local: bool = False
+    """Check messages of local clients."""
+    local_addrs: tuple[str, ...] = RSPAMD_LOCAL_ADDRS
+    """Networks whose clients are local, besides loopback and link-local."""
+    test_mode: bool = False
+    """For tests only: loopback counts as a public, probeable address."""
+
+    check_from: bool = True
+    """Check the envelope sender's domain (HELO for the null sender)."""
+    check_mime_from: bool = True
+    """Check the domains of the header From."""
+    check_reply_to: bool = True
+    """Check the domains of the header Reply-To."""
+
+    probe_ipv4: bool = True
+    """Ask for A records and probe IPv4 addresses."""
+    probe_ipv6: bool = False
+    """Ask for AAAA records and probe IPv6 addresses."""
+    prefer_ipv6: bool = True
+    """With both families: IPv6 comes first in the interleaved list."""
+    max_mx_a_records: Annotated[int, Ge(1)] = 3
+    """Most MX hosts of a domain and most addresses of a host that are used."""
+    port: Annotated[int, Ge(1), Le(65535)] = 25
+    """TCP port to probe."""
+    key_prefix: Annotated[str, MinLen(1)] = "rmx"
+    """First part of every cache key."""
+
+    exclude_domains: MapSetting = None
+    """Glob map of domains that are trusted: MX_WHITE, nothing is looked up."""
+    exclude_mxs: MapSetting = None
+    """Glob map of MX hosts that are trusted: MX_WHITE, nothing is probed."""
+    exclude_ips: MapSetting = None
+    """Radix map of addresses that are never probed; MX_SKIP when no other is left."""
+    bad_mxs: MapSetting = None
+    """Glob map of MX hosts that are punished: MX_BAD, times the entry's value."""
+    bad_ips: MapSetting = None
+    """Radix map of addresses that are punished: MX_IP_BAD, times the entry's value."""
+
+    symbol_prefix_from: str = ""
+    symbol_prefix_mime_from: str = "MIME_FROM_"
+    symbol_prefix_reply_to: str = "REPLYTO_"
+    symbol_bad_mx: SymbolName = "MX_INVALID"
+    symbol_good_mx: SymbolName = "MX_GOOD"
+    symbol_white_mx: SymbolName = "MX_WHITE"
+    symbol_mx_refused: SymbolName = "MX_REFUSED"
+    symbol_mx_timeout_connect: SymbolName = "MX_TIMEOUT_CONNECT"
+    symbol_mx_timeout_read: SymbolName = "MX_TIMEOUT_READ"
+    symbol_mx_error: SymbolName = "MX_ERROR"
+    symbol_mx_none: SymbolName = "MX_NONE"
+    symbol_mx_null: SymbolName = "MX_NULL"
+    symbol_mx_broken: SymbolName = "MX_BROKEN"
+    symbol_mx_dns_fail: SymbolName = "MX_DNS_FAIL"
+    symbol_mx_a_good: SymbolName = "MX_A_GOOD"
+    symbol_mx_a_refused: SymbolName = "MX_A_REFUSED"
+    symbol_mx_a_timeout_connect: SymbolName = "MX_A_TIMEOUT_CONNECT"
+    symbol_mx_a_timeout_read: SymbolName = "MX_A_TIMEOUT_READ"
+    symbol_mx_a_error: SymbolName = "MX_A_ERROR"
+    symbol_mx_a_invalid: SymbolName = "MX_A_INVALID"
+    symbol_mx_local_only: SymbolName = "MX_LOCAL_ONLY"
+    symbol_mx_local_mix: SymbolName = "MX_LOCAL_MIX"
+    symbol_mx_bogon_only: SymbolName = "MX_BOGON_ONLY"
+    symbol_mx_bogon_mix: SymbolName = "MX_BOGON_MIX"
+    symbol_mx_skip: SymbolName = "MX_SKIP"
+    symbol_mx_bad: SymbolName = "MX_BAD"
+    symbol_mx_ip_bad: SymbolName = "MX_IP_BAD"
+    symbol_mx_inflight: SymbolName = "MX_INFLIGHT"
+    symbol_mx_redis_error: SymbolName = "MX_REDIS_ERROR"
+    symbol_mx_probe_unavailable: SymbolName = "MX_PROBE_UNAVAILABLE"
+    """The one symbol the reference does not have; see `improvements.blame_local_errors`."""
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield (settings involved, what is wrong) for values that are each valid but do not go together.
+
+        Source: the set-up checks of the reference, which disable the module.
+        """
+        families = ("probe_ipv4", "probe_ipv6")
+        sources = ("check_from", "check_mime_from", "check_reply_to")
+        if not (self.probe_ipv4 or self.probe_ipv6):
+            yield families, "is off, and so is probe_ipv6: nothing could be probed; switch one on"
+        if not (self.check_from or self.check_mime_from or self.check_reply_to):
+            yield sources, "is off, and so are check_mime_from and check_reply_to: nothing is checked; switch one on"
+        if self.probe_ipv4 and self.probe_ipv6 and self.max_mx_a_records < 2:
+            yield ("max_mx_a_records", *families), "must be at least 2 with both address families on, one for each"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvements:
+    """The section `improvements`: what this service does better. The defaults are those of the preset `recommended`."""
+
+    probe_attempts: Annotated[int, Ge(1), Le(32)] = 3
+    """Addresses tried, over the MX list in preference order, before a failure is believed."""
+    wait_for_inflight: bool = True
+    """Wait (until the deadline) for a probe that another task or worker holds, instead of MX_INFLIGHT at once."""
+    blame_local_errors: bool = False
+    """Our own network faults count as a connect timeout of the target; false: MX_PROBE_UNAVAILABLE, never cached."""
+    loopback_class: Literal["local", "bogon"] = "local"
+    """Class of 127.0.0.0/8 and ::1."""
+    expire_dns_fail: Annotated[int, Ge(0)] | None = 60
+    """Seconds a failed DNS lookup (df) is cached; null: as long as expire_dns."""
+    skip_address_literals: bool = True
+    """A HELO or mail domain like `[192.0.2.1]` is no domain and is not looked up."""
+
+
+RECOMMENDED = Improvements()
+REFERENCE = Improvements(
+    probe_attempts=1,
+    wait_for_inflight=False,
+    blame_local_errors=True,
+    loopback_class="bogon",
+    expire_dns_fail=None,
+    skip_address_literals=False,
+)
+PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

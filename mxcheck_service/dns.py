@@ -1,0 +1,72 @@
+"""DNS over aiodns (c-ares)."""
+
+import asyncio
+import random
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import aiodns
+import pycares
+from pycares import errno
+
+from mxcheck_service.core.model import Family, MxHost
+from mxcheck_service.ports import DnsAnswer, DnsFailure, Found, NotFound
+
+_QUESTION = {Family.V4: "A", Family.V6: "AAAA"}
+_LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
+
+# An answer that there is no such name or record, told apart from every failure to get an answer. EBADNAME is c-ares
+# declining to ask for what cannot be a name (an empty label, one of 64 octets): nothing can exist there.
+_NXDOMAIN: Final = frozenset({errno.ARES_ENOTFOUND, errno.ARES_EBADNAME})
+_NODATA: Final = errno.ARES_ENODATA
+
+
+class AresResolver:
+    """A `Resolver` that asks the given servers (`ip` or `ip:port`; none: those of the system).
+
+    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most.
+    """
+
+    def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int) -> None:
+        self._limit = timeout * tries
+        self._resolver = aiodns.DNSResolver(nameservers=list(nameservers) or None, timeout=timeout, tries=tries)
+
+    async def mx(self, name: str) -> DnsAnswer[MxHost]:
+        answer = await self._ask(name, "MX")
+        if not isinstance(answer, Found):
+            return answer
+        return Found(tuple(MxHost(data.priority, data.exchange.removesuffix(".")) for data in answer.records))
+
+    async def addresses(self, name: str, family: Family) -> DnsAnswer[str]:
+        answer = await self._ask(name, _QUESTION[family])
+        if not isinstance(answer, Found):
+            return answer
+        ips = [data.addr for data in answer.records]
+        # Spreads the probes over equal addresses; here, so that everything after it is deterministic.
+        random.shuffle(ips)
+        return Found(tuple(ips))
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+    async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
+        """Return the data of the records of the type asked for.
+
+        An answer may also hold the CNAME records that led to them, or nothing else, which is NODATA.
+        """
+        if not _LOOKUP_NAME.fullmatch(name):
+            return NotFound(nxdomain=True)
+        try:
+            async with asyncio.timeout(self._limit):
+                result = await self._resolver.query_dns(name, question)
+        except aiodns.error.DNSError as error:
+            code = error.args[0]
+            if code in _NXDOMAIN or code == _NODATA:
+                return NotFound(nxdomain=code in _NXDOMAIN)
+            return DnsFailure(errno.errorcode.get(code, str(code)).removeprefix("ARES_E"))
+        except TimeoutError:
+            return DnsFailure("TIMEOUT")
+        wanted = getattr(pycares, f"QUERY_TYPE_{question}")
+        data = tuple(record.data for record in result.answer if record.type == wanted)
+        return Found(data) if data else NotFound(nxdomain=False)

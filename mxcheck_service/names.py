@@ -1,0 +1,133 @@
+"""Names to entries, cache first, then DNS: a domain to MX hosts or addresses (`d:`), a host to addresses (`m:`)."""
+
+import asyncio
+from collections.abc import Sequence
+
+from mxcheck_service.background import SingleFlight
+from mxcheck_service.cache.layers import CacheLayers
+from mxcheck_service.core import mx
+from mxcheck_service.core.addresses import enabled_families, interleave, of_families
+from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList, encode
+from mxcheck_service.core.model import Family, Verdict
+from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.ports import DnsFailure, Found, NotFound, Resolver
+from mxcheck_service.trace import Trace
+
+
+class Names:
+    """Looks names up. Each name is asked for once at a time in the process, however many requests want it."""
+
+    def __init__(self, settings: MxCheckSettings, cache: CacheLayers, resolver: Resolver) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._resolver = resolver
+        self._families = enabled_families(settings)
+        self._domain_flights = SingleFlight[tuple[DomainEntry, bool]]()
+        self._host_flights = SingleFlight[HostEntry]()
+
+    async def domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
+        """Return the entry of a domain, and whether it was cached. An address list is implicit MX, and not empty."""
+        return await self._domain_flights.run(domain, lambda: self._domain(domain, trace))
+
+    async def cached_hosts(self, names: Sequence[str], trace: Trace) -> dict[str, HostEntry]:
+        """Return what the cache tells of these hosts. An address list is not empty; absent hosts must be resolved."""
+        known = {}
+        for name, entry in zip(names, await self._cache.hosts(names), strict=True):
+            usable = self._usable(entry)
+            trace.add("cache", layer="m", key=name, value=encode(entry) if entry else None, usable=usable is not None)
+            if usable is not None:
+                known[name] = usable
+        return known
+
+    async def host(self, name: str, trace: Trace) -> HostEntry:
+        """Return the addresses of a host the cache did not know; an address list is not empty."""
+        return await self._host_flights.run(name, lambda: self._host(name, trace))
+
+    async def _domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
+        entry = await self._cache.domain(domain)
+        trace.add("cache", layer="d", key=domain, value=encode(entry, implicit=True) if entry else None)
+        match entry:
+            case None:
+                return await self._resolve_domain(domain, trace), False
+            case AddressList():
+                # A list that lacks an enabled family says nothing about the MX records, which were asked for already.
+                usable = self._usable(entry)
+                return (await self._implicit_mx(domain, trace), False) if usable is None else (usable, True)
+            case _:
+                return entry, True
+
+    async def _resolve_domain(self, domain: str, trace: Trace) -> DomainEntry:
+        answer = await self._resolver.mx(domain)
+        entry: DomainEntry
+        match answer:
+            case Found(records):
+                shown = [f"{record.preference} {record.exchange}." for record in records]
+                trace.add("dns", type="MX", question=domain, answer=shown)
+                entry = mx.usable(records, self._settings.max_mx_a_records)
+            case NotFound(nxdomain):
+                trace.add("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
+                return await self._implicit_mx(domain, trace)
+            case DnsFailure(reason):
+                trace.add("dns", type="MX", question=domain, answer=reason)
+                entry = Verdict.DNS_FAIL
+        await self._cache.store_domain(domain, entry)
+        return entry
+
+    async def _implicit_mx(self, domain: str, trace: Trace) -> DomainEntry:
+        entry = await self._resolve_addresses(domain, trace)
+        await self._cache.store_domain(domain, entry)
+        return entry
+
+    async def _host(self, name: str, trace: Trace) -> HostEntry:
+        # Whoever filled the entry between the caller's read and this flight has saved us the question.
+        (cached,) = await self._cache.hosts([name])
+        usable = self._usable(cached)
+        if usable is not None:
+            return usable
+        entry = await self._resolve_addresses(name, trace)
+        await self._cache.store_host(name, entry)
+        return entry
+
+    def _usable(self, entry: HostEntry | None) -> HostEntry | None:
+        """Return what a cached entry says under the enabled families, None when it must be asked for anew.
+
+        An entry that covers every enabled family and holds no address of one is definite: there is none.
+        """
+        if not isinstance(entry, AddressList):
+            return entry
+        if self._families not in entry.families:
+            return None
+        ips = of_families(entry.ips, self._families)
+        return AddressList(entry.families, ips) if ips else Verdict.NONE
+
+    async def _resolve_addresses(self, name: str, trace: Trace) -> HostEntry:
+        """Ask for every enabled family at once. A failure counts only when no family got an answer."""
+        families = [family for family in (Family.V4, Family.V6) if family in self._families]
+        answers = await asyncio.gather(*(self._resolver.addresses(name, family) for family in families))
+        found: dict[Family, tuple[str, ...]] = {}
+        failures = 0
+        for family, answer in zip(families, answers, strict=True):
+            record_type = "A" if family is Family.V4 else "AAAA"
+            match answer:
+                case Found(records):
+                    trace.add("dns", type=record_type, question=name, answer=list(records))
+                    found[family] = records
+                case NotFound(nxdomain):
+                    trace.add("dns", type=record_type, question=name, answer="NXDOMAIN" if nxdomain else "NODATA")
+                case DnsFailure(reason):
+                    trace.add("dns", type=record_type, question=name, answer=reason)
+                    failures += 1
+        if not found:
+            return Verdict.DNS_FAIL if failures == len(families) else Verdict.NONE
+        ips = interleave(
+            found.get(Family.V4, ()),
+            found.get(Family.V6, ()),
+            prefer_ipv6=self._settings.prefer_ipv6,
+            cap=self._settings.max_mx_a_records,
+        )
+        return AddressList(self._families, ips)
+
+
+def host_names(mx_list: MxList) -> list[str]:
+    """Return the distinct exchanges of a list, best first."""
+    return list(dict.fromkeys(host.exchange for host in mx_list.hosts))

@@ -1,0 +1,150 @@
+"""Every seam to the world outside the process, on one page.
+
+Adapters implement these; the pipeline knows nothing else of them. An adapter raises no error of its library: what can
+go wrong is part of the answer, or `CacheError` and `ConnectError`.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from mxcheck_service.core.model import Family, MxHost, Outcome
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """A DNS answer with at least one record of the type asked for."""
+
+    records: tuple[T, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """An answer that there is none: NXDOMAIN, or NODATA when the name exists."""
+
+    nxdomain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DnsFailure:
+    """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name."""
+
+    reason: str
+
+
+DnsAnswer = Found[T] | NotFound | DnsFailure
+
+
+class Resolver(Protocol):
+    async def mx(self, name: str) -> DnsAnswer[MxHost]:
+        """Ask for MX records. The root as exchange is the empty string."""
+        ...
+
+    async def addresses(self, name: str, family: Family) -> DnsAnswer[str]:
+        """Ask for A or AAAA records, in an order shuffled anew each time."""
+        ...
+
+
+class ConnectProblem(StrEnum):
+    """Why no connection came about; LOCAL is a fault on our side of the network."""
+
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    LOCAL = "local"
+
+
+class ConnectError(Exception):
+    """A connection could not be made."""
+
+    def __init__(self, problem: ConnectProblem, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = problem
+
+
+class Connection(Protocol):
+    """An open TCP connection. Both calls raise OSError once it is of no more use."""
+
+    async def receive(self) -> bytes:
+        """Return what has arrived, waiting for at least one octet; empty when the peer has closed."""
+        ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Dialer(Protocol):
+    async def connect(self, ip: str, port: int, timeout: float) -> Connection:
+        """Open a TCP connection within `timeout` seconds; raises ConnectError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe told about its target, and the greeting lines it was told by."""
+
+    outcome: Outcome
+    greeting: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFault:
+    """The probe told nothing: our own network kept it from the target."""
+
+    reason: str
+
+
+class Prober(Protocol):
+    async def probe(self, ip: str) -> Probed | LocalFault:
+        """Connect to the address and judge what answers."""
+        ...
+
+
+class CacheError(Exception):
+    """The cache could not be read or written."""
+
+
+class CacheBackend(Protocol):
+    """Keys and values as text (octets 0-255), lifetimes in seconds. Every call raises CacheError."""
+
+    async def get(self, key: str) -> str | None: ...
+
+    async def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        """Return the values in the order of `keys`; None for a key that is absent or of another type."""
+        ...
+
+    async def set(self, key: str, value: str, ttl: int) -> None: ...
+
+    async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
+        """Set the key only if it does not exist; tell whether it was set."""
+        ...
+
+    async def delete(self, key: str) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The clock of the process."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

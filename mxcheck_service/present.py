@@ -1,0 +1,120 @@
+"""Results for a person at a terminal, and the symbol table in its three forms."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mxcheck_service.checker import DomainReport, Report
+from mxcheck_service.core import symbols
+from mxcheck_service.core.model import Verdict
+from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.log import escape
+from mxcheck_service.trace import Fact, Step
+
+_MEANING = {
+    Verdict.GOOD: "receives mail: {host} answers",
+    Verdict.REFUSED: "{host} refuses connections",
+    Verdict.TIMEOUT_CONNECT: "{host} does not answer",
+    Verdict.TIMEOUT_READ: "{host} accepts connections but sends no greeting in time",
+    Verdict.INVALID: "{host} does not speak SMTP",
+    Verdict.ERROR: "{host} speaks SMTP but turns us away ({code})",
+    Verdict.NONE: "has no MX, A or AAAA record, or does not exist",
+    Verdict.BROKEN: "has MX records, but none of their hosts resolves",
+    Verdict.NULL: "says it receives no mail (Null MX)",
+    Verdict.DNS_FAIL: "DNS gave no answer for now",
+    Verdict.WHITE: "is trusted by a map",
+    Verdict.SKIP: "is not probed, a map says so",
+    Verdict.BAD_MX: "has an MX host listed as bad: {key}",
+    Verdict.BAD_IP: "has an MX address listed as bad: {key}",
+    Verdict.IP_CLASS_SKIPPED: "{host} has no public address",
+    Verdict.INFLIGHT: "is being probed; no verdict yet",
+    Verdict.REDIS_ERROR: "was not probed, the cache failed",
+    Verdict.UNAVAILABLE: "could not be probed from here",
+}
+
+
+def report(target: str, result: Report, *, explain: bool) -> RenderableType:
+    """Return the answer about one target."""
+    lines: list[RenderableType] = []
+    for domain in result.domains:
+        lines.append(_sentence(target, domain))
+        if explain:
+            lines.append(_steps(domain))
+    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+    for hit in result.symbols.values():
+        table.add_row(
+            Text(hit.name, style=_style(hit.score)),
+            Text(f"{hit.score:+.1f}", style=_style(hit.score), justify="right"),
+            Text(", ".join(hit.options)),
+            Text(hit.description, style="dim"),
+        )
+    lines.append(table)
+    lines.append(Text(f"  score {result.score:+.1f}, {result.action}, {result.seconds * 1000:.0f} ms"))
+    return Group(*lines)
+
+
+def symbols_table(settings: MxCheckSettings) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("symbol")
+    table.add_column("weight", justify="right")
+    table.add_column("meaning")
+    for name, spec in symbols.named(settings):
+        table.add_row(name, f"{spec.weight:.1f}", spec.description)
+    return table
+
+
+def symbols_document(settings: MxCheckSettings) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "weight": spec.weight, "description": spec.description} for name, spec in symbols.named(settings)
+    ]
+
+
+def symbols_group(settings: MxCheckSettings) -> str:
+    """Return an rspamd group file (UCL), for local.d/mx_group.conf."""
+
+    def lines() -> Iterator[str]:
+        yield "symbols = {"
+        for name, spec in symbols.named(settings):
+            yield f"  {json.dumps(name)} {{"
+            yield f"    weight = {spec.weight};"
+            yield f"    description = {json.dumps(spec.description)};"
+            yield "    one_shot = true;"
+            yield "  }"
+        yield "}"
+
+    return "\n".join(lines()) + "\n"
+
+
+def _sentence(target: str, domain: DomainReport) -> Text:
+    lookup = domain.result.lookup
+    meaning = _MEANING[lookup.outcome.verdict].format(host=lookup.host, code=lookup.outcome.smtp_code, key=lookup.key)
+    text = Text(escape(target), style="bold")
+    text.append(f"  {meaning}", style="not bold")
+    if lookup.cached:
+        text.append(" (cached)", style="dim not bold")
+    return text
+
+
+def _steps(domain: DomainReport) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+    for step in domain.trace.steps:
+        table.add_row(Text(f"{step.at * 1000:.1f} ms", justify="right", style="dim"), step.name, _facts(step))
+    return table
+
+
+def _facts(step: Step) -> Text:
+    return Text("  ".join(f"{name}={_shown(value)}" for name, value in step.facts.items()))
+
+
+def _shown(value: Fact) -> str:
+    if value is None:
+        return "-"
+    return escape(", ".join(value) or "-") if isinstance(value, list) else escape(str(value))
+
+
+def _style(score: float) -> str:
+    return "red" if score > 0 else "green" if score < 0 else ""

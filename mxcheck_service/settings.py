@@ -1,0 +1,97 @@
+"""Every setting of the service, with its default and bounds. Reading them is `mxcheck_service.config`'s job."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.log import LogFormat, LogLevel
+
+Preset = Literal["recommended", "reference"]
+"""A preset sets the defaults of `improvements`; see core.settings.PRESETS."""
+
+_CACHE_SCHEMES = ("memory://", "redis://", "rediss://", "unix://")
+
+
+def _cache_url(url: str) -> str:
+    if not url.startswith(_CACHE_SCHEMES):
+        raise ValueError(f"must begin with one of {', '.join(_CACHE_SCHEMES)} (not yet Cluster and Sentinel)")
+    return url
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ServerSettings(_Section):
+    """The section `server`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 11340
+    """TCP port to listen on; 0 takes a free one."""
+    deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Seconds a check may take; null: 5, and with preset `reference` the reference's own budget."""
+    max_concurrent_requests: Annotated[int, Field(ge=1)] = 1000
+    """Checks under way at once; one more is answered 503."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """Seconds that requests and background probes are given to finish at shutdown."""
+    workers: Annotated[int, Field(ge=1, le=1)] = 1
+    """Processes on the port. Only 1 for now."""
+    auth_token: SecretStr | None = None
+    """Bearer token that /v1 asks for; null: none is asked for."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 524288
+    """Largest request body."""
+    max_addresses: Annotated[int, Field(ge=1)] = 100
+    """Most addresses that one header field of a request may name."""
+    keepalive_seconds: Annotated[int, Field(ge=1)] = 75
+    """Seconds an idle connection is kept open."""
+    log_level: LogLevel = "info"
+    """Least severe level that is logged."""
+    log_format: LogFormat = "text"
+    """Form of the log lines."""
+
+
+class CacheSettings(_Section):
+    """The section `cache`."""
+
+    url: Annotated[str, AfterValidator(_cache_url)] = "memory://"
+    """memory://, redis://host:port/db, rediss://host:port/db or unix:///path?db=0."""
+    timeout: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Seconds a Redis command may take."""
+    max_connections: Annotated[int, Field(ge=1)] = 64
+    """Most connections to Redis."""
+    max_entries: Annotated[int, Field(ge=1)] = 100_000
+    """Most entries of the in-process cache (memory://)."""
+
+
+class DnsSettings(_Section):
+    """The section `dns`."""
+
+    nameservers: tuple[str, ...] = ()
+    """Servers to ask, `ip` or `ip:port`; empty: the system's."""
+    timeout: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Seconds to wait for an answer to one try."""
+    tries: Annotated[int, Field(ge=1, le=10)] = 2
+    """How often a question is sent before it has failed."""
+
+
+class Settings(_Section):
+    """Every setting, as the service uses it."""
+
+    preset: Preset = "recommended"
+    server: ServerSettings = ServerSettings()
+    cache: CacheSettings = CacheSettings()
+    dns: DnsSettings = DnsSettings()
+    mx_check: MxCheckSettings = MxCheckSettings()
+    improvements: Improvements = Improvements()
+
+    @property
+    def deadline(self) -> float:
+        """Seconds a check may take, when neither the caller nor the file says otherwise."""
+        if self.server.deadline is not None:
+            return self.server.deadline
+        if self.preset == "recommended":
+            return 5.0
+        connect_and_read = self.mx_check.connect_timeout + self.mx_check.read_timeout
+        return connect_and_read + self.dns.timeout * self.dns.tries + self.cache.timeout
