@@ -25,15 +25,15 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
-    """Build what does I/O; on leaving, let background work finish (drain_seconds at most) and close everything."""
+async def adapters(settings: Settings, *, drain_seconds: float) -> AsyncIterator[Adapters]:
+    """Build what does I/O; on leaving, let background work finish (`drain_seconds` at most) and close everything."""
     background = Background()
     cache = _cache(settings.cache)
     resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
     try:
         yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
     finally:
-        cancelled = await background.drain(settings.server.drain_seconds)
+        cancelled = await background.drain(drain_seconds)
         if cancelled:
             _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
         await resolver.close()
@@ -67,7 +67,7 @@ def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
     app.on_response_prepare.append(keep_alive_headers(settings.server.keepalive_seconds))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
-        async with adapters(settings) as built:
+        async with adapters(settings, drain_seconds=settings.server.drain_seconds) as built:
             app[CACHE] = built.cache
             app[CHECKER] = checker(settings, loaded, built)
             app[STATE].phase = Phase.READY

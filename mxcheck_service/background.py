@@ -43,6 +43,9 @@ class SingleFlight(Generic[T]):
     def __init__(self) -> None:
         self._flights: dict[str, asyncio.Future[T]] = {}
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._flights
+
     async def run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         while flight := self._flights.get(key):
             try:

@@ -99,7 +99,7 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     """Check the targets one after the other and print each result as soon as it is known."""
     console = Console(highlight=False)
     worst = OK
-    async with adapters(settings) as world:
+    async with adapters(settings, drain_seconds=0) as world:
         checks = checker(settings, maps.load(settings.mx_check), world)
         for target in arguments.targets:
             domain = target.rpartition("@")[2]

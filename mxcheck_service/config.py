@@ -238,4 +238,7 @@ def _unknown(name: str, valid: Iterable[str]) -> str:
 
 def _message(fault: Any) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{text[0].lower()}{text[1:]}, not {fault['input']!r}"
+    value = fault["input"]
+    if "auth_token" in fault["loc"]:
+        return f"{text[0].lower()}{text[1:]}"
+    return f"{text[0].lower()}{text[1:]}, not {mask_url(value) if isinstance(value, str) else value!r}"

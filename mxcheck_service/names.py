@@ -27,6 +27,8 @@ class Names:
 
     async def domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         """Return the entry of a domain, and whether it was cached. An address list is implicit MX, and not empty."""
+        if domain in self._domain_flights:
+            trace.add("shared", key=domain)
         return await self._domain_flights.run(domain, lambda: self._domain(domain, trace))
 
     async def cached_hosts(self, names: Sequence[str], trace: Trace) -> dict[str, HostEntry]:
@@ -41,6 +43,8 @@ class Names:
 
     async def host(self, name: str, trace: Trace) -> HostEntry:
         """Return the addresses of a host the cache did not know; an address list is not empty."""
+        if name in self._host_flights:
+            trace.add("shared", key=name)
         return await self._host_flights.run(name, lambda: self._host(name, trace))
 
     async def _domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:

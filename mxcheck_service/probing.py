@@ -78,6 +78,8 @@ class Probing:
         if isinstance(entry, Outcome):
             return Attempt(entry, cached=True)
         if self._improvements.wait_for_inflight:
+            if ip in self._flights:
+                trace.add("shared", key=ip)
             return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
         return await self._settle(ip, entry, trace)
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from redis.asyncio.connection import parse_url
 
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.log import LogFormat, LogLevel
@@ -16,6 +17,8 @@ _CACHE_SCHEMES = ("memory://", "redis://", "rediss://", "unix://")
 def _cache_url(url: str) -> str:
     if not url.startswith(_CACHE_SCHEMES):
         raise ValueError(f"must begin with one of {', '.join(_CACHE_SCHEMES)} (not yet Cluster and Sentinel)")
+    if not url.startswith("memory://"):
+        parse_url(url)
     return url
 
 

@@ -47,7 +47,7 @@ async def get_check(request: web.Request) -> web.Response:
         if len(fields[name]) > 1:
             raise ApiError(422, "the request is not valid", [{"field": name, "message": "is given more than once"}])
         fields[name] = fields[name][0]
-    return await _check(request, lambda: schema.CheckRequest.model_validate_strings(fields), explain=explain)
+    return await _check(request, lambda: schema.CheckRequest.model_validate(fields, strict=False), explain=explain)
 
 
 async def healthz(request: web.Request) -> web.Response:

@@ -87,7 +87,9 @@ def middlewares(*, max_concurrent_requests: int, auth_token: str | None) -> Sequ
                 return _problem(401, "a bearer token is needed", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
         state = request.app[STATE]
         if state.phase is not Phase.READY:
-            return _problem(503, f"the service is {state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
+            refusal = _problem(503, f"the service is {state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
+            refusal.force_close()
+            return refusal
         if state.active >= max_concurrent_requests:
             return _problem(503, f"{state.active} requests are under way", headers={hdrs.RETRY_AFTER: "1"})
         with state.under_way():

@@ -1,0 +1,246 @@
+"""One contract for every cache backend: memory, fakeredis, and a real Redis over TCP, TLS and a unix socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+import fakeredis
+import pytest
+import redis.asyncio
+
+from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.cache.redis import RedisCache, connect
+from mxcheck_service.ports import CacheBackend, CacheError
+from tests.lab.redis import RedisServer
+
+BACKENDS = ("memory", "fakeredis", "redis", "rediss", "unix", "redis with password")
+
+
+class StillClock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Expiry(Protocol):
+    """How to look at and speed up the ageing of entries of one backend."""
+
+    async def ttl(self, key: str) -> float: ...
+
+    async def expire_now(self, key: str) -> None: ...
+
+
+class MemoryExpiry:
+    def __init__(self, cache: MemoryCache, clock: StillClock) -> None:
+        self._cache, self._clock = cache, clock
+
+    async def ttl(self, key: str) -> float:
+        return self._cache.snapshot()[key][1]
+
+    async def expire_now(self, key: str) -> None:
+        self._clock.now += await self.ttl(key)
+
+
+class RedisExpiry:
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self._client = client
+
+    async def ttl(self, key: str) -> float:
+        return float(await self._client.pttl(key)) / 1000
+
+    async def expire_now(self, key: str) -> None:
+        await self._client.pexpire(key, 0)
+
+
+@pytest.fixture(params=BACKENDS)
+async def backend_and_expiry(request: pytest.FixtureRequest) -> AsyncIterator[tuple[CacheBackend, Expiry]]:
+    if request.param == "memory":
+        clock = StillClock()
+        memory = MemoryCache(100, clock)
+        yield memory, MemoryExpiry(memory, clock)
+        return
+    if request.param == "fakeredis":
+        client = fakeredis.FakeAsyncRedis()
+        yield RedisCache(client), RedisExpiry(client)
+        await client.aclose()
+        return
+    name = "redis_with_password" if request.param == "redis with password" else "redis_server"
+    server: RedisServer = request.getfixturevalue(name)
+    server.flush()
+    trusting = f"{server.tls_url}?ssl_ca_certs={server.ca_file}"
+    url = {"rediss": trusting, "unix": server.unix_url}.get(request.param, server.url)
+    cache = connect(url, timeout=5, max_connections=4)
+    async with redis.asyncio.Redis.from_url(server.url) as observer:
+        yield cache, RedisExpiry(observer)
+    await cache.close()
+
+
+@pytest.fixture
+def cache(backend_and_expiry: tuple[CacheBackend, Expiry]) -> CacheBackend:
+    return backend_and_expiry[0]
+
+
+@pytest.fixture
+def expiry(backend_and_expiry: tuple[CacheBackend, Expiry]) -> Expiry:
+    return backend_and_expiry[1]
+
+
+async def test_absent_keys_are_none(cache: CacheBackend) -> None:
+    assert await cache.get("k") is None
+    assert await cache.get_many(["k", "l"]) == [None, None]
+
+
+async def test_nothing_asked_for_is_nothing(cache: CacheBackend) -> None:
+    assert await cache.get_many([]) == []
+
+
+async def test_values_come_back_in_the_order_of_the_keys(cache: CacheBackend) -> None:
+    await cache.set("a", "1", 60)
+    await cache.set("b", "2", 60)
+    assert await cache.get_many(["b", "missing", "a"]) == ["2", None, "1"]
+
+
+async def test_a_later_value_replaces_the_earlier_one_and_its_lifetime(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.set("k", "old", 10)
+    await cache.set("k", "new", 1000)
+    assert await cache.get("k") == "new"
+    assert 990 < await expiry.ttl("k") <= 1000
+
+
+async def test_every_octet_survives(cache: CacheBackend) -> None:
+    value = "".join(chr(octet) for octet in range(256))
+    await cache.set("k", value, 60)
+    assert await cache.get("k") == value
+
+
+async def test_an_expired_entry_is_gone(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.set("k", "v", 60)
+    await expiry.expire_now("k")
+    assert await cache.get("k") is None
+    assert await cache.get_many(["k"]) == [None]
+
+
+async def test_only_the_first_claim_of_a_key_succeeds(cache: CacheBackend, expiry: Expiry) -> None:
+    assert await cache.set_if_absent("k", "first", 30)
+    assert not await cache.set_if_absent("k", "second", 300)
+    assert await cache.get("k") == "first"
+    assert 29 < await expiry.ttl("k") <= 30
+
+
+async def test_an_expired_key_can_be_claimed_again(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.set_if_absent("k", "first", 30)
+    await expiry.expire_now("k")
+    assert await cache.set_if_absent("k", "second", 30)
+
+
+async def test_of_many_claims_at_once_one_succeeds(cache: CacheBackend) -> None:
+    claims = await asyncio.gather(*(cache.set_if_absent("k", str(index), 30) for index in range(20)))
+    assert claims.count(True) == 1
+
+
+async def test_a_deleted_key_is_gone_and_may_be_deleted_again(cache: CacheBackend) -> None:
+    await cache.set("k", "v", 60)
+    await cache.delete("k")
+    await cache.delete("k")
+    assert await cache.get("k") is None
+
+
+async def test_ping_says_nothing_when_all_is_well(cache: CacheBackend) -> None:
+    await cache.ping()
+
+
+async def test_a_key_of_another_type_is_an_error_alone_and_a_miss_among_others(redis_server: RedisServer) -> None:
+    cache = connect(redis_server.url, timeout=5, max_connections=4)
+    with redis_server.client() as client:
+        client.rpush("list", "x")
+    with pytest.raises(CacheError, match="WRONGTYPE"):
+        await cache.get("list")
+    assert await cache.get_many(["list"]) == [None]
+    await cache.set("list", "healed", 60)
+    assert await cache.get("list") == "healed"
+    await cache.close()
+
+
+CALLS: dict[str, Callable[[CacheBackend], Awaitable[object]]] = {
+    "get": lambda cache: cache.get("k"),
+    "get_many": lambda cache: cache.get_many(["k"]),
+    "set": lambda cache: cache.set("k", "v", 60),
+    "set_if_absent": lambda cache: cache.set_if_absent("k", "v", 60),
+    "delete": lambda cache: cache.delete("k"),
+    "ping": lambda cache: cache.ping(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_a_redis_that_is_not_there_is_a_cache_error(
+    redis_server: RedisServer, call: Callable[[CacheBackend], Awaitable[object]]
+) -> None:
+    cache = connect(redis_server.url, timeout=5, max_connections=4)
+    redis_server.stop()
+    with pytest.raises(CacheError, match="Redis"):
+        await call(cache)
+    await cache.close()
+
+
+async def test_a_redis_that_does_not_answer_is_a_cache_error_within_the_timeout(redis_server: RedisServer) -> None:
+    cache = connect(redis_server.url, timeout=0.2, max_connections=4)
+    await cache.ping()
+    with redis_server.paused(), pytest.raises(CacheError):
+        async with asyncio.timeout(5):
+            await cache.get("k")
+    await cache.close()
+
+
+async def test_a_restarted_redis_costs_no_error(redis_server: RedisServer) -> None:
+    """The connections in the pool are dead then; the command goes out again on a new one."""
+    cache = connect(redis_server.url, timeout=5, max_connections=4)
+    await cache.set("k", "v", 60)
+    redis_server.restart()
+    assert await cache.get("k") is None
+    await cache.close()
+
+
+async def test_the_log_tells_once_that_redis_is_lost_and_once_that_it_is_back(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = connect(redis_server.url, timeout=5, max_connections=4)
+    redis_server.stop()
+    for _ in range(3):
+        with pytest.raises(CacheError):
+            await cache.get("k")
+    redis_server.start()
+    await cache.get("k")
+    await cache.get("k")
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["Redis is lost", "Redis is back"]
+    await cache.close()
+
+
+async def test_an_untrusted_certificate_is_refused(redis_server: RedisServer) -> None:
+    cache = connect(redis_server.tls_url, timeout=5, max_connections=1)
+    with pytest.raises(CacheError, match="certificate"):
+        await cache.ping()
+    await cache.close()
+
+
+async def test_memory_forgets_what_was_longest_unused() -> None:
+    cache = MemoryCache(2, StillClock())
+    await cache.set("a", "1", 60)
+    await cache.set("b", "2", 60)
+    await cache.get("a")
+    await cache.set("c", "3", 60)
+    assert await cache.get_many(["a", "b", "c"]) == ["1", None, "3"]
+    assert len(cache) == 2
+
+
+async def test_memory_is_empty_when_closed() -> None:
+    cache = MemoryCache(2, StillClock())
+    await cache.set("a", "1", 60)
+    await cache.close()
+    assert await cache.get("a") is None

@@ -1,0 +1,135 @@
+"""The aiodns adapter against a DNS server that does what it is told, and against a real one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mxcheck_service.core.model import Family, MxHost
+from mxcheck_service.dns import AresResolver
+from mxcheck_service.ports import DnsFailure, Found, NotFound
+from tests.lab import dns_behaviours as dns
+from tests.lab.dns_behaviours import Behaviour
+from tests.lab.dnsd import DnsServer
+from tests.lab.knot import KnotServer
+
+
+@pytest.fixture
+async def resolver(dns_server: DnsServer) -> AsyncIterator[AresResolver]:
+    built = AresResolver([dns_server.nameserver], timeout=0.5, tries=2)
+    yield built
+    await built.close()
+
+
+MX_ANSWERS: dict[str, tuple[Behaviour, object]] = {
+    "several": (
+        dns.mx((20, "b.test."), (10, "a.test.")),
+        {MxHost(20, "b.test"), MxHost(10, "a.test")},
+    ),
+    "Null MX": (dns.mx((0, ".")), {MxHost(0, "")}),
+    "case is kept": (dns.mx((10, "MX.Test.")), {MxHost(10, "MX.Test")}),
+    "mixed case": (dns.MixedCase(dns.mx((10, "mx.test."))), "one"),
+    "no record": (dns.NODATA, NotFound(nxdomain=False)),
+    "no name": (dns.NXDOMAIN, NotFound(nxdomain=True)),
+    "SERVFAIL": (dns.SERVFAIL, DnsFailure("SERVFAIL")),
+    "REFUSED": (dns.REFUSED, DnsFailure("REFUSED")),
+    "NOTIMP": (dns.NOTIMP, DnsFailure("NOTIMP")),
+    "FORMERR": (dns.FORMERR, DnsFailure("FORMERR")),
+    "no answer": (dns.DROP, DnsFailure("TIMEOUT")),
+    "garbage": (dns.GARBAGE, DnsFailure),
+    "a wrong transaction id": (dns.WrongId(dns.mx((10, "evil.test."))), DnsFailure("TIMEOUT")),
+    "an answer to another question": (dns.OtherQuestion(dns.mx((10, "evil.test.")), "other.test"), DnsFailure),
+    "CNAME to the records": (dns.cname_chain("b.test.", end=dns.mx((10, "mx.test."))), {MxHost(10, "mx.test")}),
+    "nothing but CNAMEs": (dns.cname_chain("b.test.", "c.test."), NotFound(nxdomain=False)),
+    "a CNAME loop": (dns.cname_loop("x.test.", "y.test."), NotFound(nxdomain=False)),
+    "truncated, whole over TCP": (dns.Truncated(dns.mx((10, "mx.test."))), {MxHost(10, "mx.test")}),
+    "truncated, TCP closed": (dns.Truncated(dns.mx((10, "mx.test.")), dns.OverTcp.CLOSE), DnsFailure),
+    "fifty records": (dns.mx(*((n, f"mx{n}.test.") for n in range(50))), {MxHost(n, f"mx{n}.test") for n in range(50)}),
+}
+
+
+@pytest.mark.parametrize("name", MX_ANSWERS)
+async def test_each_answer_to_an_mx_question_has_its_meaning(
+    name: str, resolver: AresResolver, dns_server: DnsServer
+) -> None:
+    behaviour, expected = MX_ANSWERS[name]
+    dns_server.set("x.test", "MX", behaviour)
+    answer = await resolver.mx("x.test")
+    if expected == "one":
+        assert isinstance(answer, Found)
+        assert [record.exchange.lower() for record in answer.records] == ["mx.test"]
+    elif isinstance(expected, set):
+        assert isinstance(answer, Found)
+        assert set(answer.records) == expected
+    elif isinstance(expected, type):
+        assert isinstance(answer, expected)
+    else:
+        assert answer == expected
+
+
+async def test_addresses_of_both_families(resolver: AresResolver, dns_server: DnsServer) -> None:
+    dns_server.set("x.test", "A", dns.a("192.0.2.1", "192.0.2.2"))
+    dns_server.set("x.test", "AAAA", dns.aaaa("2001:db8::1"))
+    v4 = await resolver.addresses("x.test", Family.V4)
+    assert isinstance(v4, Found)
+    assert sorted(v4.records) == ["192.0.2.1", "192.0.2.2"]
+    assert await resolver.addresses("x.test", Family.V6) == Found(("2001:db8::1",))
+
+
+async def test_addresses_behind_a_cname_are_addresses_only(resolver: AresResolver, dns_server: DnsServer) -> None:
+    dns_server.set("x.test", "A", dns.cname_chain("y.test.", end=dns.a("192.0.2.1")))
+    assert await resolver.addresses("x.test", Family.V4) == Found(("192.0.2.1",))
+
+
+async def test_addresses_are_shuffled(resolver: AresResolver, dns_server: DnsServer) -> None:
+    """Twenty questions for eight addresses: that they all come in one order has a chance of 1 in 40320 ** 19."""
+    ips = [f"192.0.2.{n}" for n in range(8)]
+    dns_server.set("x.test", "A", dns.a(*ips, ttl=0))
+    orders = set()
+    for _ in range(20):
+        answer = await resolver.addresses("x.test", Family.V4)
+        assert isinstance(answer, Found)
+        assert sorted(answer.records) == ips
+        orders.add(answer.records)
+    assert len(orders) > 1
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b.test", "a\0.test", "a\r\nb.test", "café.test", "a/b.test", "x" * 300, "*.test"]
+)
+async def test_what_is_no_domain_name_is_never_asked_for(
+    name: str, resolver: AresResolver, dns_server: DnsServer
+) -> None:
+    assert await resolver.mx(name) == NotFound(nxdomain=True)
+    assert dns_server.asked == []
+
+
+@pytest.mark.parametrize("name", ["a..test", ".test", f"{'x' * 64}.test"])
+async def test_a_name_that_cannot_exist_does_not_exist(name: str, resolver: AresResolver) -> None:
+    assert await resolver.mx(name) == NotFound(nxdomain=True)
+
+
+async def test_a_dead_server_is_a_failure_within_the_limit() -> None:
+    resolver = AresResolver(["127.0.0.1:9"], timeout=0.3, tries=2)
+    async with asyncio.timeout(10):
+        assert isinstance(await resolver.mx("x.test"), DnsFailure)
+    await resolver.close()
+
+
+async def test_the_second_server_is_asked_when_the_first_is_dead(dns_server: DnsServer) -> None:
+    dns_server.set("x.test", "MX", dns.mx((10, "mx.test.")))
+    resolver = AresResolver(["127.0.0.1:9", dns_server.nameserver], timeout=1, tries=2)
+    assert await resolver.mx("x.test") == Found((MxHost(10, "mx.test"),))
+    await resolver.close()
+
+
+async def test_a_real_server(knot: KnotServer) -> None:
+    knot.set_zone("real.test", "@ MX 10 mx\n@ MX 0 first\nmx A 192.0.2.1\nfirst AAAA 2001:db8::1\nalias CNAME mx\n")
+    resolver = AresResolver([knot.nameserver], timeout=2, tries=2)
+    answer = await resolver.mx("real.test")
+    assert isinstance(answer, Found)
+    assert set(answer.records) == {MxHost(10, "mx.real.test"), MxHost(0, "first.real.test")}
+    assert await resolver.addresses("first.real.test", Family.V4) == NotFound(nxdomain=False)
+    assert await resolver.addresses("alias.real.test", Family.V4) == Found(("192.0.2.1",))
+    assert await resolver.mx("nothing.real.test") == NotFound(nxdomain=True)
+    await resolver.close()

@@ -1,0 +1,10 @@
+"""The lab: real and scripted components that tests and benchmarks share.
+
+- `process`: find, start, watch and stop child processes
+- `sockets`: free ports
+- `waiting`: wait for a condition, with a deadline
+- `redis`, `knot`, `mta`: real redis-server, knotd, Postfix (with postscreen) and Exim
+- `dnsd` with `dns_behaviours`: a programmable DNS server, for what a real one will not do
+- `smtp` with `smtp_scripts`: scripted SMTP peers, for what a real MTA will not do
+- `fixtures`: all of these as pytest fixtures
+"""

@@ -1,0 +1,1 @@
+"""The differential test against the reference plugin; see README.md."""
