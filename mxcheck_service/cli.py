@@ -1,7 +1,6 @@
 """The command `mxcheck`: parses arguments, prints, returns exit codes."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ from mxcheck_service.web import schema
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
 
-_log = logging.getLogger(__name__)
+_UNWRAPPED = 500
+"""Columns for output that no window bounds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     """Check the targets one after the other and print each result as soon as it is known."""
-    console = Console(highlight=False)
+    console = _console()
     worst = OK
     async with adapters(settings, drain_seconds=0) as world:
         checks = checker(settings, maps.load(settings.mx_check), world)
@@ -143,5 +143,10 @@ def _symbols(arguments: argparse.Namespace) -> int:
         case "rspamd":
             print(present.symbols_group(settings), end="")
         case _:
-            Console(highlight=False).print(present.symbols_table(settings))
+            _console().print(present.symbols_table(settings))
     return OK
+
+
+def _console() -> Console:
+    """Return where a person reads: colours and the window's width on a terminal; elsewhere plain, unwrapped lines."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _UNWRAPPED)

@@ -44,7 +44,7 @@ def report(target: str, result: Report, *, explain: bool) -> RenderableType:
         lines.append(_sentence(target, domain))
         if explain:
             lines.append(_steps(domain))
-    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+    table = _table()
     for hit in result.symbols.values():
         table.add_row(
             Text(hit.name, style=_style(hit.score)),
@@ -100,10 +100,14 @@ def _sentence(target: str, domain: DomainReport) -> Text:
 
 
 def _steps(domain: DomainReport) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+    table = _table()
     for step in domain.trace.steps:
         table.add_row(Text(f"{step.at * 1000:.1f} ms", justify="right", style="dim"), step.name, _facts(step))
     return table
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, show_header=False)
 
 
 def _facts(step: Step) -> Text:

@@ -12,6 +12,7 @@ from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.middleware import STATE, Phase
+from mxcheck_service.web.schema import FieldProblem
 
 CHECKER = web.AppKey("checker", Checker)
 CACHE = web.AppKey("cache", CacheBackend)
@@ -45,7 +46,7 @@ async def get_check(request: web.Request) -> web.Response:
     fields.pop("explain", None)
     for name in fields.keys() - _LISTS:
         if len(fields[name]) > 1:
-            raise ApiError(422, "the request is not valid", [{"field": name, "message": "is given more than once"}])
+            raise _wrong({name: "is given more than once"})
         fields[name] = fields[name][0]
     return await _check(request, lambda: schema.CheckRequest.model_validate(fields, strict=False), explain=explain)
 
@@ -76,16 +77,16 @@ async def _check(request: web.Request, parse: Any, *, explain: bool) -> web.Resp
     except ValidationError as error:
         raise _invalid(error) from None
     except TooManyAddresses as error:
-        raise ApiError(422, "the request is not valid", [{"field": error.field, "message": str(error)}]) from None
+        raise _wrong({error.field: str(error)}) from None
     return web.Response(body=orjson.dumps(schema.reply(report, explain=explain)), content_type="application/json")
 
 
 def _explain(query: dict[str, str]) -> bool:
     for name, value in query.items():
         if name != "explain":
-            raise ApiError(422, "the request is not valid", [{"field": name, "message": "unknown query parameter"}])
+            raise _wrong({name: "unknown query parameter"})
         if value.lower() not in _TRUE:
-            raise ApiError(422, "the request is not valid", [{"field": name, "message": "must be 1 or 0"}])
+            raise _wrong({name: "must be 1 or 0"})
         return _TRUE[value.lower()]
     return False
 
@@ -98,10 +99,14 @@ def _invalid(error: ValidationError) -> ApiError:
     for fault in faults:
         # A field of several forms (string or list) has a fault for each; the first one names the field well enough.
         field = str(fault["loc"][0]) if fault["loc"] else "body"
-        problems.setdefault(field, fault["msg"].removeprefix("Value error, "))
-    return ApiError(
-        422, "the request is not valid", [{"field": field, "message": text} for field, text in problems.items()]
-    )
+        unknown = fault["type"] == "extra_forbidden"
+        problems.setdefault(field, "unknown field" if unknown else fault["msg"].removeprefix("Value error, "))
+    return _wrong(problems)
+
+
+def _wrong(problems: dict[str, str]) -> ApiError:
+    errors: list[FieldProblem] = [{"field": field, "message": message} for field, message in problems.items()]
+    return ApiError(422, "the request is not valid", errors)
 
 
 async def _cache_state(cache: CacheBackend) -> dict[str, str]:
