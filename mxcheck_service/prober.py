@@ -9,6 +9,7 @@ from typing import Final
 from mxcheck_service.background import Background
 from mxcheck_service.core.banner import Greeting
 from mxcheck_service.core.model import Outcome, Verdict
+from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import MxCheckSettings
 from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed
 
@@ -29,6 +30,8 @@ class SmtpProber:
         self._background = background
 
     async def probe(self, ip: str) -> Probed | LocalFault:
+        # The lock was claimed just before: when it frees itself, another worker may begin.
+        end = asyncio.get_running_loop().time() + lock_ttl(self._settings)
         try:
             connection = await self._dialer.connect(ip, self._settings.port, self._settings.connect_timeout)
         except ConnectError as error:
@@ -45,7 +48,7 @@ class SmtpProber:
         greeting = Greeting(whole=self._settings.send_quit)
         leaving = False
         try:
-            outcome = await self._greet(connection, greeting)
+            outcome = await self._greet(connection, greeting, end)
             leaving = outcome.verdict is Verdict.GOOD and self._settings.send_quit
         finally:
             if not leaving:
@@ -55,19 +58,16 @@ class SmtpProber:
             self._background.spawn(_farewell(connection))
         return Probed(outcome, tuple(greeting.lines))
 
-    async def _greet(self, connection: Connection, greeting: Greeting) -> Outcome:
-        """Read the greeting: `read_timeout` for each line, twice that for all of them."""
-        patience = self._settings.read_timeout
+    async def _greet(self, connection: Connection, greeting: Greeting, end: float) -> Outcome:
+        """Read the greeting until it is complete, `read_timeout` of silence, or `end` (the loop's time)."""
         try:
-            async with asyncio.timeout(2 * patience):
+            async with asyncio.timeout_at(end):
                 while True:
-                    seen = len(greeting.lines)
-                    async with asyncio.timeout(patience):
-                        while len(greeting.lines) == seen:
-                            data = await connection.receive()
-                            outcome = greeting.feed(data) if data else greeting.closed()
-                            if outcome:
-                                return outcome
+                    async with asyncio.timeout(self._settings.read_timeout):
+                        data = await connection.receive()
+                    outcome = greeting.feed(data) if data else greeting.closed()
+                    if outcome:
+                        return outcome
         except TimeoutError:
             return greeting.timed_out()
         except OSError:

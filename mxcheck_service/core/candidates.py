@@ -126,11 +126,8 @@ def decode_words(value: str) -> str:
 
 
 def _envelope_domain(envelope: Envelope) -> Iterator[str]:
-    sender = (envelope.sender or "").strip()
-    if sender in ("", "<>"):
-        yield envelope.helo or ""
-    else:
-        yield from _with_domain(sender)
+    # A sender without a domain is a null sender to rspamd's parser, too.
+    yield _domain_part(envelope.sender or "") or envelope.helo or ""
 
 
 def _header_domains(field: str, values: Iterable[str], limit: int) -> Iterator[str]:

@@ -48,12 +48,15 @@ def parse_network(text: str) -> tuple[int, int] | None:
 
 
 class NetworkTable(Generic[T]):
-    """Immutable longest-prefix table. A look-up costs one dict access per distinct prefix length, whatever its size."""
+    """Immutable longest-prefix table; of two entries for one network the first stays, as in rspamd.
+
+    A look-up costs one dict access per distinct prefix length, whatever the size.
+    """
 
     def __init__(self, entries: Iterable[tuple[tuple[int, int], T]]) -> None:
         by_length: dict[int, dict[int, T]] = {}
         for (number, length), value in entries:
-            by_length.setdefault(length, {})[number >> (_BITS - length)] = value
+            by_length.setdefault(length, {}).setdefault(number >> (_BITS - length), value)
         self._levels = tuple(
             (_BITS - length, table) for length, table in sorted(by_length.items(), key=lambda item: -item[0])
         )

@@ -35,7 +35,7 @@ class MxCheckSettings:
     connect_timeout: Timeout = 2.0
     """Seconds a TCP connect may take."""
     read_timeout: Timeout = 5.0
-    """Seconds to wait for each line of the greeting; only with `verify_greeting`."""
+    """Seconds of silence after which a greeting is given up; only with `verify_greeting`."""
     verify_greeting: bool = False
     """Read and judge the SMTP greeting; false: an accepted connection is proof enough."""
     send_quit: bool = False

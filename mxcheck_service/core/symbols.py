@@ -1,5 +1,6 @@
 """Results into rspamd symbols: the table of symbols, and which of them a result inserts."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -144,12 +145,18 @@ def hits(settings: MxCheckSettings, client: Client, result: DomainResult) -> Ite
 def merge(hit_list: Iterable[SymbolHit]) -> dict[str, SymbolHit]:
     """Return the symbols by name, each counted once: options add up, the weight of larger magnitude stays.
 
-    Source: rspamd's insert_result for one-shot symbols.
+    Source: rspamd's insert_result for one-shot symbols (src/libmime/scan_result.c).
     """
     merged: dict[str, SymbolHit] = {}
     for hit in hit_list:
         known = merged.get(hit.name)
         options = known.options + hit.options if known else hit.options
-        weight = known.weight if known and abs(known.weight) >= abs(hit.weight) else hit.weight
+        weight = _heavier(known.weight, hit.weight) if known else hit.weight
         merged[hit.name] = replace(hit, weight=weight, options=tuple(dict.fromkeys(options)))
     return merged
+
+
+def _heavier(first: float, second: float) -> float:
+    """Return which of two weights stays: the first one, unless the second is of the same sign and larger."""
+    same_sign = math.copysign(1, first) == math.copysign(1, second)
+    return second if same_sign and abs(second) > abs(first) else first

@@ -1,0 +1,1 @@
+"""The parts a scenario is drawn from, one module for each side of the world."""
