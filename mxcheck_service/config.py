@@ -15,7 +15,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mxcheck_service.core.networks import parse_ip, parse_network
-from mxcheck_service.core.settings import PRESETS, Improvements, MxCheckSettings
+from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
 from mxcheck_service.settings import CacheSettings, DnsSettings, ServerSettings, Settings
 
 ENV_PREFIX = "MXCHECK_"
@@ -44,63 +44,67 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     "mx_check": frozenset(field.name for field in dataclasses.fields(MxCheckSettings)),
     "improvements": frozenset(field.name for field in dataclasses.fields(Improvements)),
 }
-_TOP = (*_SECTIONS, "preset")
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
 
 
+class _Problems:
+    """Collects what is wrong, each with the place it was written at (`origins`: by dotted setting)."""
+
+    def __init__(self) -> None:
+        self.origins: dict[str, str] = {}
+        self.found: list[str] = []
+
+    def add(self, setting: str, message: str) -> None:
+        place = self.origins.get(setting) or self.origins.get(setting.partition(".")[0])
+        self.found.append(f"{place}: {setting}: {message}" if place else f"{setting}: {message}")
+
+
 def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
     """Return the settings of a file (none: all defaults) and the environment; raises ConfigError."""
-    tree, origins, problems = ({}, {}, []) if path is None else _read_file(path)
-    problems += _merge_environment(tree, origins, os.environ if environ is None else environ)
-    return parse(tree, origins, problems)
+    problems = _Problems()
+    tree = {} if path is None else _read_file(path, problems)
+    _merge_environment(tree, os.environ if environ is None else environ, problems)
+    return _check(tree, problems)
 
 
-def parse(
-    tree: Mapping[str, Any], origins: Mapping[str, str] | None = None, problems: list[str] | None = None
-) -> Loaded:
-    """Check a settings tree and return the settings; raises ConfigError with these and the earlier `problems`.
+def parse(tree: Mapping[str, Any]) -> Loaded:
+    """Return the settings of a tree as YAML gives it; raises ConfigError."""
+    return _check(tree, _Problems())
 
-    `origins` tells for a dotted setting where it was written.
-    """
-    places = origins or {}
-    found = list(problems or ())
 
-    def complain(setting: str, message: str) -> None:
-        place = places.get(setting) or places.get(setting.partition(".")[0])
-        found.append(f"{place}: {setting}: {message}" if place else f"{setting}: {message}")
-
-    known: dict[str, Any] = {}
-    for section, value in tree.items():
-        if section not in _TOP:
-            complain(section, _unknown(section, _TOP))
-        elif section == "preset":
-            known[section] = value
-        elif value is None:
-            continue
-        elif not isinstance(value, Mapping):
-            complain(section, f"must be a section with settings, not {value!r}")
-        else:
-            known[section] = dict(value)
-
-    warnings = _map_deprecated(known.get("mx_check", {}))
-    for section, values in known.items():
-        if section != "preset":
-            for key in [key for key in values if key not in _SECTIONS[section]]:
-                complain(f"{section}.{key}", _unknown(str(key), _SECTIONS[section]))
-                del values[key]
-
-    preset = PRESETS.get(known.get("preset", "recommended"), PRESETS["recommended"])
-    known["improvements"] = dataclasses.asdict(preset) | known.get("improvements", {})
+def _check(tree: Mapping[str, Any], problems: _Problems) -> Loaded:
+    known = _sections(tree, problems)
+    warnings = _map_deprecated(known["mx_check"])
+    for section, names in _SECTIONS.items():
+        for key in [key for key in known[section] if key not in names]:
+            problems.add(f"{section}.{key}", _unknown(str(key), names))
+            del known[section][key]
+    preset = PRESETS.get(known["preset"], RECOMMENDED)
+    known["improvements"] = dataclasses.asdict(preset) | known["improvements"]
     settings, faults = _validate(known)
     for setting, message in faults.items():
-        complain(setting, message)
+        problems.add(setting, message)
     for involved, message in _cross_checks(settings):
+        # What a fault left at its default has no quarrel with the others.
         if faults.keys().isdisjoint(involved):
-            complain(involved[0], message)
-    if found:
-        raise ConfigError(found)
+            problems.add(involved[0], message)
+    if problems.found:
+        raise ConfigError(problems.found)
     return Loaded(settings, warnings)
+
+
+def _sections(tree: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
+    """Return every section as a dict of its own, and the preset."""
+    known: dict[str, Any] = {section: {} for section in _SECTIONS} | {"preset": tree.get("preset", "recommended")}
+    for section, value in tree.items():
+        if section in _SECTIONS and isinstance(value, Mapping):
+            known[section] = dict(value)
+        elif section in _SECTIONS and value is not None:
+            problems.add(section, f"must be a section with settings, not {value!r}")
+        elif section not in _SECTIONS and section != "preset":
+            problems.add(str(section), _unknown(str(section), (*_SECTIONS, "preset")))
+    return known
 
 
 def dump(settings: Settings) -> str:
@@ -168,67 +172,75 @@ def _map_deprecated(mx_check: dict[str, Any]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Return (settings tree, origin of each setting, problems) of a YAML file; raises ConfigError when it is none."""
+def _read_file(path: Path, problems: _Problems) -> dict[str, Any]:
+    """Return the settings tree of a YAML file; raises ConfigError when it is none."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        tree = {} if node is None else loader.construct_document(node)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
-    if node is None:
-        return {}, {}, []
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must be a mapping of sections, such as `server:` and `mx_check:`"])
-    origins: dict[str, str] = {}
-    problems: list[str] = []
-    _note_origins(node, str(path), "", origins, problems)
-    loader = yaml.SafeLoader("")
-    return loader.construct_document(node), origins, problems
+    if isinstance(node, yaml.MappingNode):
+        _note_origins(node, path, "", problems)
+    return tree
 
 
-def _note_origins(node: yaml.MappingNode, path: str, parent: str, origins: dict[str, str], problems: list[str]) -> None:
+def _note_origins(node: yaml.MappingNode, path: Path, parent: str, problems: _Problems) -> None:
+    """Note the line of each setting, and complain of those written twice, of which YAML keeps the last."""
     for key, value in node.value:
         setting = f"{parent}{key.value}"
-        place = f"{path}:{key.start_mark.line + 1}"
-        if setting in origins:
-            problems.append(f"{place}: {setting}: is set twice, first at {origins[setting]}")
-        origins[setting] = place
+        first = problems.origins.get(setting)
+        problems.origins[setting] = f"{path}:{key.start_mark.line + 1}"
+        if first:
+            problems.add(setting, f"is set twice, first at {first}")
         if isinstance(value, yaml.MappingNode) and not parent:
-            _note_origins(value, path, f"{setting}.", origins, problems)
+            _note_origins(value, path, f"{setting}.", problems)
 
 
-def _merge_environment(tree: dict[str, Any], origins: dict[str, str], environ: Mapping[str, str]) -> list[str]:
-    """Put MXCHECK_<SECTION>__<KEY> and MXCHECK_PRESET into the tree; return what is wrong with them."""
-    problems = []
+def _merge_environment(tree: dict[str, Any], environ: Mapping[str, str], problems: _Problems) -> None:
+    """Put MXCHECK_<SECTION>__<KEY>, its _FILE form and MXCHECK_PRESET into the tree."""
     for name, text in sorted(environ.items()):
         section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
         if not name.startswith(ENV_PREFIX) or not (separator or section == "preset"):
             continue
-        value: Any = text
-        if key.endswith("_file") and key not in _SECTIONS.get(section, ()):
-            key = key.removesuffix("_file")
-            if name.removesuffix("_FILE") in environ:
-                problems.append(f"{name}: {section}.{key} is set twice, here and by {name.removesuffix('_FILE')}")
-            try:
-                value = Path(text).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: cannot read {text}: {getattr(error, 'strerror', None) or error}")
-                continue
-        elif text.startswith("[") or text in ("null", "~"):
-            try:
-                value = yaml.safe_load(text)
-            except yaml.YAMLError:
-                problems.append(f"{name}: is not a YAML list: {text}")
-                continue
+        by_file = key.endswith("_file") and key not in _SECTIONS.get(section, ())
+        key = key.removesuffix("_file") if by_file else key
+        setting = f"{section}.{key}" if separator else section
+        problems.origins[setting] = name
+        if by_file and name.removesuffix("_FILE") in environ:
+            problems.add(setting, f"is set twice, by {name.removesuffix('_FILE')} too")
+        try:
+            value = _read_secret(Path(text)) if by_file else _value(text)
+        except ValueError as error:
+            problems.add(setting, str(error))
+            continue
         if not separator:
             tree[section] = value
-        else:
-            if not isinstance(tree.get(section), dict):
-                tree[section] = {}
+        elif isinstance(tree.get(section), dict):
             tree[section][key] = value
-        origins[f"{section}.{key}" if separator else section] = name
-    return problems
+        else:
+            tree[section] = {key: value}
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _value(text: str) -> Any:
+    """Return what a variable says: a list or null as YAML, everything else as text, which the setting's type reads."""
+    if not text.startswith("[") and text not in ("null", "~"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"is not a YAML list: {text}") from None
 
 
 def _unknown(name: str, valid: Iterable[str]) -> str:

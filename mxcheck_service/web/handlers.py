@@ -1,6 +1,6 @@
 """The endpoints."""
 
-from typing import Any
+from collections.abc import Callable
 
 import orjson
 from aiohttp import web
@@ -12,12 +12,12 @@ from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.middleware import STATE, Phase
-from mxcheck_service.web.schema import FieldProblem
+from mxcheck_service.web.schema import CheckRequest, FieldProblem
 
 CHECKER = web.AppKey("checker", Checker)
 CACHE = web.AppKey("cache", CacheBackend)
 
-_TRUE = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": True}
+_SWITCH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}
 _LISTS = ("mime_from", "reply_to")
 
 
@@ -34,21 +34,20 @@ async def post_check(request: web.Request) -> web.Response:
     """Check the message in the JSON body."""
     if request.content_type != "application/json":
         raise ApiError(415, f"the body must be application/json, not {request.content_type}")
-    explain = _explain(dict(request.query))
+    query = _query(request)
+    explain = _take_explain(query)
+    if query:
+        raise _wrong(dict.fromkeys(query, "unknown query parameter"))
     body = await request.read()
-    return await _check(request, lambda: schema.CheckRequest.model_validate_json(body), explain=explain)
+    return await _check(request, lambda: CheckRequest.model_validate_json(body), explain=explain)
 
 
 async def get_check(request: web.Request) -> web.Response:
     """Check the message in the query parameters; header fields may be repeated."""
-    fields: dict[str, Any] = {name: request.query.getall(name) for name in request.query}
-    explain = _explain({name: values[-1] for name, values in fields.items() if name == "explain"})
-    fields.pop("explain", None)
-    for name in fields.keys() - _LISTS:
-        if len(fields[name]) > 1:
-            raise _wrong({name: "is given more than once"})
-        fields[name] = fields[name][0]
-    return await _check(request, lambda: schema.CheckRequest.model_validate(fields, strict=False), explain=explain)
+    query = _query(request)
+    explain = _take_explain(query)
+    fields = {name: values if name in _LISTS else _only(name, values) for name, values in query.items()}
+    return await _check(request, lambda: CheckRequest.model_validate(fields, strict=False), explain=explain)
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -68,12 +67,11 @@ async def readyz(request: web.Request) -> web.Response:
     )
 
 
-async def _check(request: web.Request, parse: Any, *, explain: bool) -> web.Response:
+async def _check(request: web.Request, parse: Callable[[], CheckRequest], *, explain: bool) -> web.Response:
     # One snapshot at entry: a reload puts another checker in place, and this request keeps its own.
     checker = request.app[CHECKER]
     try:
-        message = parse().message()
-        report = await checker.check(message)
+        report = await checker.check(parse().message())
     except ValidationError as error:
         raise _invalid(error) from None
     except TooManyAddresses as error:
@@ -81,14 +79,21 @@ async def _check(request: web.Request, parse: Any, *, explain: bool) -> web.Resp
     return web.Response(body=orjson.dumps(schema.reply(report, explain=explain)), content_type="application/json")
 
 
-def _explain(query: dict[str, str]) -> bool:
-    for name, value in query.items():
-        if name != "explain":
-            raise _wrong({name: "unknown query parameter"})
-        if value.lower() not in _TRUE:
-            raise _wrong({name: "must be 1 or 0"})
-        return _TRUE[value.lower()]
-    return False
+def _query(request: web.Request) -> dict[str, list[str]]:
+    return {name: request.query.getall(name) for name in request.query}
+
+
+def _take_explain(query: dict[str, list[str]]) -> bool:
+    value = _only("explain", query.pop("explain", ["0"])).lower()
+    if value not in _SWITCH:
+        raise _wrong({"explain": "must be 1 or 0"})
+    return _SWITCH[value]
+
+
+def _only(name: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise _wrong({name: "is given more than once"})
+    return values[0]
 
 
 def _invalid(error: ValidationError) -> ApiError:

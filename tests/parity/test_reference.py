@@ -75,9 +75,9 @@ class Differences:
 
     def note(self, number: int, checked: Scenario, expected: Outcome, got: Outcome) -> None:
         """Compare two outcomes."""
-        got = _in_comparable_order(got, expected)
-        if got == expected:
+        if not differ(got, expected):
             return
+        got = _in_comparable_order(got, expected)
         self._count += 1
         if self._count <= SHOWN:
             lines = [f"scenario {number}", checked.to_json()]
@@ -92,6 +92,11 @@ class Differences:
         """Fail if anything differed."""
         if self._count:
             pytest.fail("\n".join([f"{self._count} differ", *self._shown]), pytrace=False)
+
+
+def differ(got: Outcome, expected: Outcome) -> bool:
+    """Tell whether two outcomes are not the same where they are defined to be."""
+    return _in_comparable_order(got, expected) != expected
 
 
 def _in_comparable_order(got: Outcome, expected: Outcome) -> Outcome:
