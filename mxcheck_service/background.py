@@ -25,8 +25,10 @@ class Background:
 
     async def drain(self, seconds: float) -> int:
         """Wait until all tasks have ended, at most `seconds`; cancel the others and return how many they were."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        end = asyncio.get_running_loop().time() + seconds
+        # Work may give rise to more work, which has what is left of the time.
+        while self._tasks and (patience := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=patience)
         left = tuple(self._tasks)
         for task in left:
             task.cancel()
@@ -51,7 +53,8 @@ class SingleFlight(Generic[T]):
             try:
                 return await asyncio.shield(flight)
             except asyncio.CancelledError:
-                if not flight.cancelled():
+                task = asyncio.current_task()
+                if not flight.cancelled() or (task and task.cancelling()):
                     raise
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvloop
@@ -14,6 +15,7 @@ from mxcheck_service.app import adapters, checker, serve
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
 from mxcheck_service.core.candidates import Envelope, normalize
+from mxcheck_service.core.model import Verdict
 from mxcheck_service.log import configure
 from mxcheck_service.maps import MapError
 from mxcheck_service.settings import Settings
@@ -21,6 +23,9 @@ from mxcheck_service.web import schema
 
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
+
+_UNKNOWN = (Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE)
+"""Verdicts that leave open whether the domain receives mail."""
 
 _UNWRAPPED = 500
 """Columns for output that no window bounds."""
@@ -71,19 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(arguments: argparse.Namespace) -> Settings:
-    loaded = config.load(arguments.config)
+def _load(arguments: argparse.Namespace, options: Mapping[str, Any] | None = None) -> Settings:
+    loaded = config.load(arguments.config, arguments=options)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return loaded.settings
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    settings = _load(arguments)
-    server = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
-    if server:
-        tree = settings.server.model_dump() | server
-        settings = settings.model_copy(update={"server": type(settings.server).model_validate(tree)})
+    options = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
+    settings = _load(arguments, options)
     configure(settings.server.log_level, settings.server.log_format)
     uvloop.run(serve(settings))
     return OK
@@ -117,9 +119,9 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _exit_code(report: Report) -> int:
-    if any(domain.result.partial for domain in report.domains):
-        return FAILED
-    return AGAINST if any(hit.score > 0 for hit in report.symbols.values()) else OK
+    if any(hit.score > 0 for hit in report.symbols.values()):
+        return AGAINST
+    return FAILED if any(domain.result.lookup.outcome.verdict in _UNKNOWN for domain in report.domains) else OK
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

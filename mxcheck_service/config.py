@@ -7,6 +7,7 @@ A file and the environment are merged (the environment wins), checked as a whole
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
 }
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
+_MASK = "**********"
+_URL_PASSWORD = re.compile(r"^([^:]*://[^:@/?#]*):.*@", re.DOTALL)
+_PASSWORD_PARAMETER = re.compile(r"(?<=[?&]password=)[^&#]*")
 
 
 class _Problems:
@@ -56,15 +60,24 @@ class _Problems:
         self.found: list[str] = []
 
     def add(self, setting: str, message: str) -> None:
-        place = self.origins.get(setting) or self.origins.get(setting.partition(".")[0])
+        inside = (place for key, place in self.origins.items() if key.startswith(f"{setting}."))
+        place = self.origins.get(setting) or self.origins.get(setting.partition(".")[0]) or next(inside, None)
         self.found.append(f"{place}: {setting}: {message}" if place else f"{setting}: {message}")
 
 
-def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
-    """Return the settings of a file (none: all defaults) and the environment; raises ConfigError."""
+def load(
+    path: Path | None, environ: Mapping[str, str] | None = None, arguments: Mapping[str, Any] | None = None
+) -> Loaded:
+    """Return the settings of a file (none: all defaults), the environment and the command line; raises ConfigError.
+
+    `arguments`: values of options of `serve` by name, `host` and `port`, which win over everything.
+    """
     problems = _Problems()
     tree = {} if path is None else _read_file(path, problems)
     _merge_environment(tree, os.environ if environ is None else environ, problems)
+    for key, value in (arguments or {}).items():
+        _put(tree, "server", key, value)
+        problems.origins[f"server.{key}"] = f"--{key}"
     return _check(tree, problems)
 
 
@@ -75,12 +88,12 @@ def parse(tree: Mapping[str, Any]) -> Loaded:
 
 def _check(tree: Mapping[str, Any], problems: _Problems) -> Loaded:
     known = _sections(tree, problems)
-    warnings = _map_deprecated(known["mx_check"])
+    warnings = _map_deprecated(known["mx_check"], problems)
     for section, names in _SECTIONS.items():
         for key in [key for key in known[section] if key not in names]:
             problems.add(f"{section}.{key}", _unknown(str(key), names))
             del known[section][key]
-    preset = PRESETS.get(known["preset"], RECOMMENDED)
+    preset = PRESETS.get(str(known["preset"]), RECOMMENDED)
     known["improvements"] = dataclasses.asdict(preset) | known["improvements"]
     settings, faults = _validate(known)
     for setting, message in faults.items():
@@ -117,10 +130,7 @@ def dump(settings: Settings) -> str:
 
 def mask_url(url: str) -> str:
     """Return a URL with its password, if it has one, replaced by asterisks."""
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, credentials = head.partition("://")
-    user, colon, _ = credentials.partition(":")
-    return f"{scheme}{slashes}{user}{colon}{'**********' if colon else ''}{at}{tail}" if at else url
+    return _PASSWORD_PARAMETER.sub(_MASK, _URL_PASSWORD.sub(rf"\1:{_MASK}@", url))
 
 
 def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
@@ -158,7 +168,7 @@ def _is_nameserver(text: str) -> bool:
     return bool(colon) and port.isdigit() and 0 < int(port) < 65536 and parse_ip(host.strip("[]")) is not None
 
 
-def _map_deprecated(mx_check: dict[str, Any]) -> tuple[str, ...]:
+def _map_deprecated(mx_check: dict[str, Any], problems: _Problems) -> tuple[str, ...]:
     """Turn the reference's old setting names into the new ones; the new name wins when both are there."""
     warnings = []
     for old, new in _DEPRECATED.items():
@@ -168,6 +178,7 @@ def _map_deprecated(mx_check: dict[str, Any]) -> tuple[str, ...]:
                 warnings.append(f"mx_check.{old} is deprecated and ignored, because {new} is set; remove it")
             else:
                 mx_check[new] = value
+                problems.origins[f"mx_check.{new}"] = problems.origins.get(f"mx_check.{old}", "")
                 warnings.append(f"mx_check.{old} is deprecated; it was taken for {new}: rename it")
     return tuple(warnings)
 
@@ -180,7 +191,7 @@ def _read_file(path: Path, problems: _Problems) -> dict[str, Any]:
         tree = {} if node is None else loader.construct_document(node)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must be a mapping of sections, such as `server:` and `mx_check:`"])
@@ -220,10 +231,14 @@ def _merge_environment(tree: dict[str, Any], environ: Mapping[str, str], problem
             continue
         if not separator:
             tree[section] = value
-        elif isinstance(tree.get(section), dict):
-            tree[section][key] = value
         else:
-            tree[section] = {key: value}
+            _put(tree, section, key, value)
+
+
+def _put(tree: dict[str, Any], section: str, key: str, value: Any) -> None:
+    if not isinstance(tree.get(section), dict):
+        tree[section] = {}
+    tree[section][key] = value
 
 
 def _read_secret(path: Path) -> str:

@@ -49,7 +49,7 @@ def report(target: str, result: Report, *, explain: bool) -> RenderableType:
         table.add_row(
             Text(hit.name, style=_style(hit.score)),
             Text(f"{hit.score:+.1f}", style=_style(hit.score), justify="right"),
-            Text(", ".join(hit.options)),
+            Text(escape(", ".join(hit.options))),
             Text(hit.description, style="dim"),
         )
     lines.append(table)
@@ -93,7 +93,7 @@ def _sentence(target: str, domain: DomainReport) -> Text:
     lookup = domain.result.lookup
     meaning = _MEANING[lookup.outcome.verdict].format(host=lookup.host, code=lookup.outcome.smtp_code, key=lookup.key)
     text = Text(escape(target), style="bold")
-    text.append(f"  {meaning}", style="not bold")
+    text.append(f"  {escape(meaning)}", style="not bold")
     if lookup.cached:
         text.append(" (cached)", style="dim not bold")
     return text

@@ -31,16 +31,17 @@ class Greeting:
 
         A line or a greeting past its bound is TIMEOUT_READ, what waiting for its end would come to.
         """
-        self._size += len(data)
         *lines, self._pending = (self._pending + data).split(b"\r\n")
         for line in lines:
+            if self._is_past_its_bound(len(line)):
+                return self.timed_out()
+            self._size += len(line) + 2
             self.lines.append(line)
             outcome = self._judge(line)
             if outcome:
                 return outcome
-        if len(self._pending) > MAX_LINE or self._size > MAX_GREETING:
-            return Outcome(Verdict.TIMEOUT_READ)
-        return None
+        # The last octet may be the first half of a CRLF.
+        return self.timed_out() if self._is_past_its_bound(len(self._pending) - 1) else None
 
     def closed(self) -> Outcome:
         """Return the outcome of a peer that closed or reset the connection before its greeting was complete."""
@@ -49,6 +50,10 @@ class Greeting:
     def timed_out(self) -> Outcome:
         """Return the outcome of a peer that did not complete its greeting in time."""
         return Outcome(Verdict.TIMEOUT_READ)
+
+    def _is_past_its_bound(self, length: int) -> bool:
+        """Tell whether a line of this many octets, CRLF apart, is too long for itself or for the whole greeting."""
+        return length + 2 > min(MAX_LINE, MAX_GREETING - self._size)
 
     def _judge(self, line: bytes) -> Outcome | None:
         reply = _REPLY.match(line)

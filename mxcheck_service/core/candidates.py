@@ -4,11 +4,10 @@ Header values are taken apart as rspamd takes them apart (src/libmime/email_addr
 domain that a reader's reply would go to, not a verdict on syntax.
 """
 
+import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 
 import idna
 
@@ -21,6 +20,8 @@ _ALL_DIGITS = re.compile(r"[0-9.]+", re.ASCII)
 _TEXT_TOKEN = re.compile(r'\\.?|"(?:[^"\\]|\\.)*"?|[()]|[^\\"()]+', re.DOTALL)
 _COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
 _LIST_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[,;]|[^"<,;]+', re.DOTALL)
+_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?\s]{0,1024})\?=")
+_BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
 _PLAIN_ADDRESS = re.compile(r'[^\s"<>(),;:\\\[\]@]+@[^\s"<>(),;:\\\[\]@]+')
 
 
@@ -94,7 +95,7 @@ def normalize(text: str, *, skip_literals: bool) -> str | None:
 def header_domains(value: str) -> Iterator[str]:
     """Yield the domain part of each address in a header value, as written; addresses without one yield nothing."""
     if _PLAIN_ADDRESS.fullmatch(value):
-        yield _domain_part(value)
+        yield from _with_domain(value)
         return
     text = _without_comments(value)
     pending = ""
@@ -117,12 +118,20 @@ def header_domains(value: str) -> Iterator[str]:
 
 def decode_words(value: str) -> str:
     """Decode the RFC 2047 encoded words of a header value; what cannot be decoded stays as it is."""
-    if "=?" not in value:
-        return value
+    # Blanks between two encoded words are not part of the text (RFC 2047 section 6.2).
+    return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub("", value))
+
+
+def _decode_word(word: re.Match[str]) -> str:
+    charset, encoding, text = word.groups()
     try:
-        return str(make_header(decode_header(value)))
-    except (HeaderParseError, LookupError, ValueError):
-        return value
+        if encoding in "bB":
+            octets = binascii.a2b_base64(text + "=" * (-len(text) % 4))
+        else:
+            octets = binascii.a2b_qp(text, header=True)
+        return octets.decode(charset.partition("*")[0], errors="replace")
+    except (LookupError, ValueError):
+        return word[0]
 
 
 def _envelope_domain(envelope: Envelope) -> Iterator[str]:

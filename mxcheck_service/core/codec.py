@@ -53,7 +53,7 @@ _PROBE_OUTCOMES = {
     for v in (Verdict.GOOD, Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.INVALID)
 }
 _ERROR = re.compile(r"err:([0-9]{3})", re.ASCII)
-_MX_ENTRY = re.compile(r"(.*?):(-?[0-9]+)", re.ASCII | re.DOTALL)
+_MX_ENTRY = re.compile(r"(.*?):(-?[0-9]{1,18})", re.ASCII | re.DOTALL)
 
 
 def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:

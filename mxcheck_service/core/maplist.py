@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mxcheck_service.core.networks import NetworkTable, parse_network
 
 _LINE = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<plain>(?:[^\s#\\]|\\.|\\$)+))(?P<value>[^#]*)')
+_LINE_END = re.compile(r"\r\n|[\r\n]")
 _NUMBER = re.compile(r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?))\s*")
 _NOT_FINITE = re.compile(r"\s*[+-]?(?:inf|infinity|nan)\s*", re.IGNORECASE)
 _WILDCARDS = {"*": ".*", "?": ".?", "+": ".+"}
@@ -49,7 +50,7 @@ class MapHit:
 
 def parse_map(text: str, origin: str) -> Iterator[MapEntry]:
     """Yield the entries of a map text. `origin` names it; entries are told apart as `origin:line`."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_LINE_END.split(text), start=1):
         match = _LINE.match(line)
         if match:
             key = match["plain"] if match["quoted"] is None else match["quoted"]

@@ -36,7 +36,9 @@ def family_of(text: str) -> Family:
 
 
 def parse_network(text: str) -> tuple[int, int] | None:
-    """Return (number, prefix length) of an address or a CIDR, None when `text` is neither. Host bits are dropped."""
+    """Return (number, prefix length) of an address or a CIDR, host bits dropped; None when `text` is neither."""
+    if "%" in text:
+        return None
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -44,7 +46,7 @@ def parse_network(text: str) -> tuple[int, int] | None:
     number = int(network.network_address)
     if isinstance(network, ipaddress.IPv4Network):
         return number | _MAPPED, network.prefixlen + 96
-    return (number, network.prefixlen) if network.network_address.scope_id is None else None
+    return number, network.prefixlen
 
 
 class NetworkTable(Generic[T]):
