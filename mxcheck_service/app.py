@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from aiohttp import web
 
@@ -18,24 +19,27 @@ from mxcheck_service.dns import AresResolver
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import CacheSettings, Settings
-from mxcheck_service.web.handlers import CACHE, CHECKER, routes
+from mxcheck_service.web.handlers import CACHE, CHECKER
 from mxcheck_service.web.middleware import STATE, Phase, State, keep_alive_headers, middlewares
+from mxcheck_service.web.routes import routes
 
 _log = logging.getLogger(__name__)
 
+BACKGROUND = web.AppKey("background", Background)
+_LAST_WORDS: Final = 1.0
+"""Seconds for requests to write their answer after the drain."""
+
 
 @asynccontextmanager
-async def adapters(settings: Settings, *, drain_seconds: float) -> AsyncIterator[Adapters]:
-    """Build what does I/O; on leaving, let background work finish (`drain_seconds` at most) and close everything."""
+async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
+    """Build what does I/O; on leaving, end what background work is left and close everything."""
     background = Background()
     cache = _cache(settings.cache)
     resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
     try:
         yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
     finally:
-        cancelled = await background.drain(drain_seconds)
-        if cancelled:
-            _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
+        await background.drain(0)
         await resolver.close()
         await cache.close()
 
@@ -67,8 +71,9 @@ def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
     app.on_response_prepare.append(keep_alive_headers(settings.server.keepalive_seconds))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
-        async with adapters(settings, drain_seconds=settings.server.drain_seconds) as built:
+        async with adapters(settings) as built:
             app[CACHE] = built.cache
+            app[BACKGROUND] = built.background
             app[CHECKER] = checker(settings, loaded, built)
             app[STATE].phase = Phase.READY
             yield
@@ -91,23 +96,36 @@ async def serve(settings: Settings) -> None:
         app,
         access_log=None,
         keepalive_timeout=settings.server.keepalive_seconds,
-        shutdown_timeout=settings.server.drain_seconds,
+        shutdown_timeout=_LAST_WORDS,
     )
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.server.host, settings.server.port)
         await site.start()
         for address in runner.addresses:
-            _log.info("listening on http://%s:%d, cache %s", *address[:2], mask_url(settings.cache.url))
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            _log.info("listening on http://%s:%d, cache %s", host, address[1], mask_url(settings.cache.url))
         await stop.wait()
-        app[STATE].phase = Phase.DRAINING
-        _log.info("draining: %d requests under way", app[STATE].active)
-        # The socket stays open meanwhile: who asks for readiness, or for one more check, is told why not.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(app[STATE].idle(), settings.server.drain_seconds)
+        await _drain(app, settings.server.drain_seconds)
     finally:
         await runner.cleanup()
     _log.info("stopped")
+
+
+async def _drain(app: web.Application, seconds: float) -> None:
+    """Let requests, then background work finish, in `seconds` all told.
+
+    The socket stays open meanwhile: who asks for readiness, or for one more check, is told why not. Lookups that take
+    too long are cancelled, and the requests that wait for them answer with what is known.
+    """
+    end = asyncio.get_running_loop().time() + seconds
+    app[STATE].phase = Phase.DRAINING
+    _log.info("draining: %d requests under way", app[STATE].active)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(app[STATE].idle(), seconds)
+    cancelled = await app[BACKGROUND].drain(max(0.0, end - asyncio.get_running_loop().time()))
+    if cancelled:
+        _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
 
 
 def _cache(settings: CacheSettings) -> CacheBackend:

@@ -128,7 +128,10 @@ class Checker:
         )
 
     async def _look_up_all(self, found: Sequence[Candidate], deadline: float) -> list[DomainReport]:
-        """Look all domains up side by side. One that is not done by the deadline goes on in the background."""
+        """Look all domains up side by side. One that is not done by the deadline goes on in the background.
+
+        One that the end of the service has cancelled is not done either.
+        """
         if not found:
             return []
         traces = [Trace(self._clock) for _ in found]
@@ -139,7 +142,7 @@ class Checker:
         await asyncio.wait(tasks, timeout=deadline)
         reports = []
         for candidate, trace, task in zip(found, traces, tasks, strict=True):
-            if task.done():
+            if task.done() and not task.cancelled():
                 lookup, seconds = task.result()
                 reports.append(DomainReport(DomainResult(candidate, lookup), seconds, trace))
             else:

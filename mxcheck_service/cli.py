@@ -101,7 +101,7 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     """Check the targets one after the other and print each result as soon as it is known."""
     console = _console()
     worst = OK
-    async with adapters(settings, drain_seconds=0) as world:
+    async with adapters(settings) as world:
         checks = checker(settings, maps.load(settings.mx_check), world)
         for target in arguments.targets:
             domain = target.rpartition("@")[2]

@@ -63,8 +63,8 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
             return "mx:" + ",".join(f"{host.exchange}:{host.preference}" for host in hosts)
         case AddressList(families, ips):
             return f"{'a:' if implicit else ''}{_TAG_OF_FAMILIES[families]}:{','.join(ips)}"
-        case Verdict() | Outcome():
-            return str(entry)
+        case verdict:
+            return str(verdict)
 
 
 def decode_domain(value: str) -> DomainEntry | None:

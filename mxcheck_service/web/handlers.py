@@ -21,15 +21,6 @@ _SWITCH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": 
 _LISTS = ("mime_from", "reply_to")
 
 
-def routes() -> list[web.AbstractRouteDef]:
-    return [
-        web.post("/v1/check", post_check),
-        web.get("/v1/check", get_check),
-        web.get("/healthz", healthz),
-        web.get("/readyz", readyz),
-    ]
-
-
 async def post_check(request: web.Request) -> web.Response:
     """Check the message in the JSON body."""
     if request.content_type != "application/json":

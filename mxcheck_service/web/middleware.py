@@ -17,7 +17,8 @@ from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
 
-_CHECKED_PREFIX = "/v1/"
+_CHECKED = ("/v1/", "/checkv2")
+"""Paths that do the service's work: guarded, counted and shed. The others only tell how it is."""
 
 
 class Phase(Enum):
@@ -29,7 +30,7 @@ class Phase(Enum):
 
 
 class State:
-    """The one mutable thing of the web layer: the phase, and how many /v1 requests are under way."""
+    """The one mutable thing of the web layer: the phase, and how many checks are under way."""
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
@@ -79,7 +80,7 @@ def middlewares(*, max_concurrent_requests: int, auth_token: str | None) -> Sequ
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(_CHECKED_PREFIX):
+        if not request.path.startswith(_CHECKED):
             return await handler(request)
         if expected is not None:
             given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
