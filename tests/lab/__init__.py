@@ -6,5 +6,6 @@
 - `redis`, `knot`, `mta`: real redis-server, knotd, Postfix (with postscreen) and Exim
 - `dnsd` with `dns_behaviours`: a programmable DNS server, for what a real one will not do
 - `smtp` with `smtp_scripts`: scripted SMTP peers, for what a real MTA will not do
+- `service`: the service itself as a child process, and single commands
 - `fixtures`: all of these as pytest fixtures
 """

@@ -107,6 +107,19 @@ class Child:
     def _failure(self, reason: str) -> ComponentFailed:
         return ComponentFailed(f"{self.name}: {reason}\n{' '.join(self._argv)}\n{self.log[-_LOG_TAIL:]}")
 
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM) and return at once."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self, within: float = 10.0) -> int:
+        """Return its exit status once it has ended; raise StillWaiting after `within` seconds."""
+        if self._process is None:
+            raise ComponentFailed(f"{self.name} is not running")
+        try:
+            return self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise StillWaiting(f"not within {within:g} s: {self.name} ended\n{self.log[-_LOG_TAIL:]}") from None
+
     def stop(self, within: float = 10.0) -> None:
         """End it with SIGTERM, or with SIGKILL after `within` seconds; nothing when it does not run."""
         if self._process is None:

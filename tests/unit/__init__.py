@@ -1,0 +1,1 @@
+"""Each module alone: no network, no clock but an injected one."""

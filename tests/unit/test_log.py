@@ -1,0 +1,116 @@
+"""Log lines: one a record, nothing from the wire gets at the terminal, repeats are held back."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from mxcheck_service.log import REPEAT_SECONDS, Formatter, HoldRepeats, LogFormat, configure, escape
+from tests.unit.fakes import FakeClock
+
+
+def record(message: str, *args: object, level: int = logging.WARNING, name: str = "mxcheck") -> logging.LogRecord:
+    made = logging.LogRecord(name, level, __file__, 1, message, args, None)
+    made.created, made.msecs = 0.25, 250.0
+    return made
+
+
+def crashed() -> logging.LogRecord:
+    made = record("lookup of %s crashed", "d.example", level=logging.ERROR)
+    try:
+        raise ValueError("line one\nline \x1b[31mtwo")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain, with \u00fc and \u2603", "plain, with \u00fc and \u2603"),
+        ("a\r\nb", "a\\u000d\\u000ab"),
+        ("\x00\x07\x1b[31m\x7f", "\\u0000\\u0007\\u001b[31m\\u007f"),
+        ("a\tb", "a\\u0009b"),
+        ("\x80\x85\x9b\x9f", "\\u0080\\u0085\\u009b\\u009f"),
+        ("\u2028\u2029", "\\u2028\\u2029"),
+        ("\ud800\udfff", "\\ud800\\udfff"),
+        ("\U0001f600", "\U0001f600"),
+    ],
+)
+def test_control_characters_line_separators_and_lone_surrogates_are_escaped(text: str, escaped: str) -> None:
+    assert escape(text) == escaped
+    assert escape(text).encode()
+
+
+def test_text_line() -> None:
+    assert Formatter("text").format(record("cache of %s", "a\nb")) == (
+        "1970-01-01T00:00:00.250Z warning cache of a\\u000ab"
+    )
+
+
+def test_json_line() -> None:
+    line = Formatter("json").format(record('say "%s"', "\u00fc\x1b\ud800", level=logging.INFO))
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.250Z",
+        "level": "info",
+        "logger": "mxcheck",
+        "message": 'say "\u00fc\\u001b\\ud800"',
+    }
+    assert line.encode()
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_traceback_stays_on_the_line_of_its_record(kind: LogFormat) -> None:
+    line = Formatter(kind).format(crashed())
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
+    assert "ValueError: line one" in line
+    assert "lookup of d.example crashed" in line
+    if kind == "json":
+        assert json.loads(line)["exception"].startswith("Traceback")
+
+
+def test_repeats_of_one_kind_are_held_back_and_counted() -> None:
+    clock = FakeClock()
+    hold = HoldRepeats(clock)
+    assert hold.filter(record("Redis is lost: %s", "a"))
+    for seconds in (0, 1, REPEAT_SECONDS - 1.001):
+        clock.now += seconds
+        assert not hold.filter(record("Redis is lost: %s", "other arguments"))
+    clock.now += 0.01
+    late = record("Redis is lost: %s", "b")
+    assert hold.filter(late)
+    assert late.getMessage() == "Redis is lost: b (3 more like this since)"
+    clock.now += REPEAT_SECONDS
+    again = record("Redis is lost: %s", "c")
+    assert hold.filter(again)
+    assert again.getMessage() == "Redis is lost: c"
+
+
+def test_messages_of_another_kind_or_logger_are_not_held_back() -> None:
+    hold = HoldRepeats(FakeClock())
+    assert hold.filter(record("one"))
+    assert hold.filter(record("two"))
+    assert hold.filter(record("one", name="other"))
+    assert hold.filter(record("three", level=logging.ERROR))
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_what_is_less_than_a_warning_is_never_held_back(level: int) -> None:
+    hold = HoldRepeats(FakeClock())
+    assert all(hold.filter(record("same", level=level)) for _ in range(3))
+
+
+def test_configure_sends_the_log_to_standard_error(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("warning", "json")
+    logger = logging.getLogger("mxcheck_service.test")
+    logger.info("not this")
+    logger.warning("but this")
+    logger.warning("but this")
+    assert root_logger.level == logging.WARNING
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [json.loads(line)["message"] for line in captured.err.splitlines()] == ["but this"]

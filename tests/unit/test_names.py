@@ -1,0 +1,167 @@
+"""Names to entries: cached lists under the enabled families, and what several answers come to."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from mxcheck_service.cache.layers import CacheLayers
+from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.core.codec import AddressList, MxList
+from mxcheck_service.core.model import Family, MxHost, Verdict
+from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
+from mxcheck_service.names import Names, host_names
+from mxcheck_service.ports import DnsAnswer, DnsFailure
+from mxcheck_service.trace import Trace
+from tests.unit.fakes import NODATA, NXDOMAIN, FakeClock, FakeResolver, a, mx, soon
+
+DOMAIN, HOST = "d.example", "mx.example"
+V4, V4_TOO, V6 = "11.0.0.1", "11.0.0.2", "2606:4700::1"
+SERVFAIL, TIMEOUT = DnsFailure("SERVFAIL"), DnsFailure("TIMEOUT")
+ONLY_V4 = MxCheckSettings()
+ONLY_V6 = MxCheckSettings(probe_ipv4=False, probe_ipv6=True)
+BOTH = MxCheckSettings(probe_ipv6=True)
+Entry = AddressList | Verdict
+
+
+class Bench:
+    def __init__(self, resolver: FakeResolver, settings: MxCheckSettings = ONLY_V4) -> None:
+        self.clock = FakeClock()
+        self.memory = MemoryCache(100, self.clock)
+        self.resolver = resolver
+        self.names = Names(settings, CacheLayers(self.memory, settings, RECOMMENDED), resolver)
+
+    def trace(self) -> Trace:
+        return Trace(self.clock)
+
+    async def cached(self, key: str) -> str | None:
+        return await self.memory.get(f"rmx:{key}")
+
+
+@pytest.mark.parametrize(
+    ("answers", "entry"),
+    [
+        pytest.param((a(V4), a(V6)), AddressList(Family.BOTH, (V6, V4)), id="both"),
+        pytest.param((a(V4, V4_TOO), NODATA), AddressList(Family.BOTH, (V4, V4_TOO)), id="one-without-records"),
+        pytest.param((SERVFAIL, a(V6)), AddressList(Family.BOTH, (V6,)), id="one-failed"),
+        pytest.param((NXDOMAIN, NODATA), Verdict.NONE, id="none"),
+        pytest.param((SERVFAIL, NODATA), Verdict.NONE, id="one-failed-the-other-without-records"),
+        pytest.param((NXDOMAIN, TIMEOUT), Verdict.NONE, id="the-other-way-round"),
+        pytest.param((SERVFAIL, TIMEOUT), Verdict.DNS_FAIL, id="both-failed"),
+    ],
+)
+async def test_any_address_wins_and_failure_counts_only_when_every_family_failed(
+    answers: tuple[DnsAnswer[str], DnsAnswer[str]], entry: Entry
+) -> None:
+    resolver = FakeResolver(a={HOST: answers[0]}, aaaa={HOST: answers[1]})
+    assert await Bench(resolver, BOTH).names.host(HOST, Bench(resolver).trace()) == entry
+    assert sorted(resolver.asked) == [("A", HOST), ("AAAA", HOST)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "questions", "entry"),
+    [
+        pytest.param(ONLY_V4, ["A"], AddressList(Family.V4, (V4,)), id="ipv4"),
+        pytest.param(ONLY_V6, ["AAAA"], AddressList(Family.V6, (V6,)), id="ipv6"),
+        pytest.param(BOTH, ["A", "AAAA"], AddressList(Family.BOTH, (V6, V4)), id="both"),
+        pytest.param(
+            replace(BOTH, prefer_ipv6=False), ["A", "AAAA"], AddressList(Family.BOTH, (V4, V6)), id="ipv4-first"
+        ),
+        pytest.param(replace(BOTH, max_mx_a_records=1), ["A", "AAAA"], AddressList(Family.BOTH, (V6,)), id="capped"),
+    ],
+)
+async def test_enabled_families_are_asked_for(settings: MxCheckSettings, questions: list[str], entry: Entry) -> None:
+    bench = Bench(FakeResolver(a={HOST: a(V4)}, aaaa={HOST: a(V6)}), settings)
+    assert await bench.names.host(HOST, bench.trace()) == entry
+    assert [question for question, _ in bench.resolver.asked] == questions
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "known"),
+    [
+        pytest.param(ONLY_V4, f"v4:{V4}", AddressList(Family.V4, (V4,)), id="same-family"),
+        pytest.param(ONLY_V4, f"v64:{V6},{V4}", AddressList(Family.BOTH, (V4,)), id="other-family-is-left-out"),
+        pytest.param(ONLY_V4, f"v64:{V6}", Verdict.NONE, id="covered-and-nothing-left-is-definite"),
+        pytest.param(ONLY_V4, f"v6:{V6}", None, id="another-family-was-asked-for"),
+        pytest.param(BOTH, f"v4:{V4}", None, id="one-family-is-not-both"),
+        pytest.param(ONLY_V6, f"v64:{V4},{V6}", AddressList(Family.BOTH, (V6,)), id="ipv6-only"),
+        pytest.param(ONLY_V4, "no", Verdict.NONE, id="verdict"),
+        pytest.param(ONLY_V4, "df", Verdict.DNS_FAIL, id="failure"),
+        pytest.param(ONLY_V4, "junk", None, id="garbage"),
+        pytest.param(ONLY_V4, None, None, id="absent"),
+        pytest.param(
+            ONLY_V4,
+            "v4:11.0.0.1,11.0.0.2,11.0.0.3,11.0.0.4",
+            AddressList(Family.V4, tuple(f"11.0.0.{n}" for n in range(1, 5))),
+            id="not-capped-on-read",
+        ),
+    ],
+)
+async def test_cached_host(settings: MxCheckSettings, value: str | None, known: Entry | None) -> None:
+    bench = Bench(FakeResolver(), settings)
+    if value is not None:
+        await bench.memory.set(f"rmx:m:{HOST}", value, 1000)
+    assert await bench.names.cached_hosts([HOST], bench.trace()) == ({} if known is None else {HOST: known})
+    assert bench.resolver.asked == []
+
+
+@pytest.mark.parametrize(
+    ("value", "entry", "asked"),
+    [
+        pytest.param(f"a:v4:{V4}", (AddressList(Family.V4, (V4,)), True), [], id="implicit-mx"),
+        pytest.param(f"a:v64:{V6}", (Verdict.NONE, True), [], id="covered-and-nothing-left-is-definite"),
+        pytest.param(f"a:v6:{V6}", (AddressList(Family.V4, (V4_TOO,)), False), ["A"], id="mx-is-not-asked-for-anew"),
+        pytest.param("null", (Verdict.NULL, True), [], id="verdict"),
+        pytest.param(
+            "mx:B.example:20,A.example:10",
+            (MxList((MxHost(20, "B.example"), MxHost(10, "A.example"))), True),
+            [],
+            id="mx-list-as-it-stands",
+        ),
+        pytest.param("mx:", (MxList((MxHost(10, HOST),)), False), ["MX"], id="empty-mx-list-is-a-miss"),
+        pytest.param("junk", (MxList((MxHost(10, HOST),)), False), ["MX"], id="garbage-is-a-miss"),
+    ],
+)
+async def test_cached_domain(value: str, entry: object, asked: list[str]) -> None:
+    bench = Bench(FakeResolver({DOMAIN: mx(HOST)}, {DOMAIN: a(V4_TOO)}))
+    await bench.memory.set(f"rmx:d:{DOMAIN}", value, 1000)
+    assert await bench.names.domain(DOMAIN, bench.trace()) == entry
+    assert [question for question, _ in bench.resolver.asked] == asked
+
+
+@pytest.mark.parametrize(
+    ("mx_answer", "a_answer", "entry", "cached"),
+    [
+        pytest.param(NXDOMAIN, a(V4), AddressList(Family.V4, (V4,)), f"a:v4:{V4}", id="nxdomain-still-asks-for-a"),
+        pytest.param(NODATA, NODATA, Verdict.NONE, "no", id="nothing-at-all"),
+        pytest.param(NODATA, SERVFAIL, Verdict.DNS_FAIL, "df", id="addresses-failed"),
+        pytest.param(SERVFAIL, a(V4), Verdict.DNS_FAIL, "df", id="failed-mx-has-no-fallback"),
+    ],
+)
+async def test_implicit_mx(mx_answer: DnsAnswer[MxHost], a_answer: DnsAnswer[str], entry: object, cached: str) -> None:
+    bench = Bench(FakeResolver({DOMAIN: mx_answer}, {DOMAIN: a_answer}))
+    assert await bench.names.domain(DOMAIN, bench.trace()) == (entry, False)
+    assert await bench.cached(f"d:{DOMAIN}") == cached
+
+
+async def test_host_that_somebody_filled_in_meanwhile_is_not_asked_for() -> None:
+    bench = Bench(FakeResolver())
+    await bench.memory.set(f"rmx:m:{HOST}", f"v4:{V4}", 1000)
+    assert await bench.names.host(HOST, bench.trace()) == AddressList(Family.V4, (V4,))
+    assert bench.resolver.asked == []
+
+
+async def test_error_of_one_flight_reaches_all_and_the_next_asks_anew() -> None:
+    bench = Bench(FakeResolver({DOMAIN: RuntimeError("defect")}))
+    bench.resolver.hold = asyncio.Event()
+    tasks = [asyncio.create_task(bench.names.domain(DOMAIN, bench.trace())) for _ in range(3)]
+    await soon()
+    bench.resolver.hold.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [str(result) for result in results] == ["defect"] * 3
+    assert bench.resolver.asked == [("MX", DOMAIN)]
+
+
+def test_host_that_is_listed_twice_is_asked_for_once_at_its_best_place() -> None:
+    listed = (MxHost(10, "a.example"), MxHost(20, "b.example"), MxHost(30, "a.example"))
+    assert host_names(MxList(listed)) == ["a.example", "b.example"]
