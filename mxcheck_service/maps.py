@@ -74,5 +74,6 @@ def _read(setting: str, path: Path) -> str:
         if path.stat().st_size > MAX_BYTES:
             raise MapError(f"mx_check.{setting}: {path} has more than {MAX_BYTES} bytes")
         return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise MapError(f"mx_check.{setting}: cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MapError(f"mx_check.{setting}: cannot read {str(path)!r}: {reason}") from error

@@ -97,6 +97,12 @@ def test_exit_code_tells_when_neither_good_nor_bad_was_found_out(world: World, d
     assert cli.main(["check", domain]) == FAILED
 
 
+def test_something_against_the_sender_outweighs_what_was_not_found_out(world: World) -> None:
+    """A bogon beside an address that could not be probed is a symbol with a positive score."""
+    world.resolver = FakeResolver({"mixed.example": mx("mx.example")}, {"mx.example": a(BOGON_IP, FAULTY_IP)})
+    assert cli.main(["check", "mixed.example"]) == AGAINST
+
+
 def test_exit_code_tells_when_the_cache_kept_the_probe_from_being_made(world: World) -> None:
     world.cache_fails = True
     assert cli.main(["check", "good.example"]) == FAILED
@@ -267,7 +273,7 @@ def test_serve_on_an_impossible_port_is_a_plain_error(
 ) -> None:
     assert cli.main(["serve", "--port", port]) == FAILED
     assert served == []
-    assert "port" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("--port: server.port: ")
 
 
 def test_error_of_the_operating_system_is_a_plain_error(
@@ -284,7 +290,7 @@ def test_error_of_the_operating_system_is_a_plain_error(
 
 
 def test_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def load(*_: object) -> None:
+    def load(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(config, "load", load)

@@ -41,6 +41,14 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.server.port, settings.server.host, settings.preset) == (2, "a", "recommended")
 
 
+def test_command_line_wins_over_the_environment_and_is_named_by_its_option() -> None:
+    environ = {"MXCHECK_SERVER__PORT": "2", "MXCHECK_SERVER__HOST": "a"}
+    settings = config.load(None, environ, {"port": 3}).settings
+    assert (settings.server.port, settings.server.host) == (3, "a")
+    with pytest.raises(ConfigError, match=r"^--port: server\.port: "):
+        config.load(None, environ, {"port": -3})
+
+
 def test_process_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MXCHECK_SERVER__PORT", "4242")
     assert config.load(None).settings.server.port == 4242

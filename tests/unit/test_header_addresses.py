@@ -40,6 +40,7 @@ FEW_SECONDS = 2.0
         pytest.param("(Jo) jo@one.example", ["one.example"], id="comment-before"),
         pytest.param("jo(x@wrong.example)@one.example", ["one.example"], id="comment-within"),
         pytest.param("(a (b <x@wrong.example>) c) jo@one.example", ["one.example"], id="nested-comment"),
+        pytest.param("(a (b) x@wrong.example, c) jo@one.example", ["one.example"], id="comment-goes-on-after-a-nested"),
         pytest.param("(a \\) x@wrong.example) jo@one.example", ["one.example"], id="escaped-parenthesis"),
         pytest.param('(") jo@one.example', ["one.example"], id="quote-within-a-comment"),
         pytest.param("jo@one.example (unclosed, x@wrong.example", ["one.example"], id="unclosed-comment-after"),
