@@ -7,6 +7,7 @@ from typing import Final
 
 from mxcheck_service.core.maplist import GlobMap, MapEntry, Maps, RadixMap, parse_map
 from mxcheck_service.core.settings import MapSetting, MxCheckSettings
+from mxcheck_service.log import escape
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 _FILE_MARKS = ("/", "./", "../", "file://")
@@ -76,4 +77,4 @@ def _read(setting: str, path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise MapError(f"mx_check.{setting}: cannot read {str(path)!r}: {reason}") from error
+        raise MapError(f"mx_check.{setting}: cannot read {escape(str(path))}: {reason}") from error
