@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever reads has had enough; without this the interpreter would complain when it flushes.
+        sys.stdout = None
     except (MapError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:

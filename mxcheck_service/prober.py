@@ -107,7 +107,9 @@ class TcpDialer:
                 async with asyncio.timeout(timeout):
                     await _writable(sock)
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
+            # A reset that answers the SYN is ECONNREFUSED. ECONNRESET here came after the handshake, before this task
+            # had its turn: the connection was made, and reading from it tells the rest.
+            if code and not (remote and code == errno.ECONNRESET):
                 raise ConnectError(_problem(code, remote=remote), os.strerror(code))
         except TimeoutError:
             sock.close()

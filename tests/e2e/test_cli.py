@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,10 @@ def without_times(reply: dict[str, Any]) -> dict[str, Any]:
         for step in domain["trace"]:
             assert step.pop("at_ms") >= 0
     return reply
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    """`mxcheck symbols | head` ends quietly."""
+    pipe = f"set -o pipefail; {shlex.join(COMMAND)} symbols --format json | true"
+    run = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, timeout=60, check=False)
+    assert run.stderr == ""

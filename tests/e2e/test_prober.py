@@ -1,7 +1,9 @@
 """The prober against real sockets: every behaviour a peer can show, whole and in single bytes."""
 
 import asyncio
+import contextlib
 import resource
+import socket
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from tests.lab import smtp_scripts as scripts
 from tests.lab.mta import Exim, Postfix
 from tests.lab.smtp import End, SmtpPeers
 from tests.lab.smtp_scripts import Script
+from tests.lab.sockets import RESET_ON_CLOSE
 
 # Where the verdict is a timeout, the peer is silent and the test waits for it; elsewhere nothing waits this long.
 PATIENCE = 0.3
@@ -141,6 +144,20 @@ async def test_a_connection_that_gets_no_answer_is_tc(smtp_peers: SmtpPeers, ver
 async def test_ipv6_is_probed_too(smtp_peers: SmtpPeers) -> None:
     peer = smtp_peers.add(scripts.good(), address="::1")
     assert await outcome(peer.address, settings(smtp_peers.port)) == "gd"
+
+
+async def test_a_reset_right_after_the_handshake_is_not_a_refusal() -> None:
+    """The connection was made, whenever the event loop gets to look at it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connecting = asyncio.create_task(TcpDialer().connect("127.0.0.1", listener.getsockname()[1], 5))
+        await asyncio.sleep(0)
+        accepted, _ = listener.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        accepted.close()
+        connection = await connecting
+    with contextlib.suppress(ConnectionError):
+        assert await connection.receive() == b""
+    connection.close()
 
 
 async def test_a_target_that_our_host_may_not_reach_is_our_fault() -> None:
