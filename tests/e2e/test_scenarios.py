@@ -1,131 +1,31 @@
 """Every row of the table, over real sockets: HTTP, the service's own process, DNS servers, Redis, SMTP peers."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from tests.e2e.scenarios import ROWS
-from tests.e2e.scenarios.row import ZONE, At, Mta, Nobody, Row, Symbol, fill
-from tests.e2e.scenarios.services import MAP_FILE, MAP_FILE_TEXT, key_prefix, settings
-from tests.lab.dnsd import DnsServer
-from tests.lab.knot import KnotServer
+from tests.e2e.scenarios.row import Row, Symbol, fill
+from tests.e2e.scenarios.stage import NUMBERED, Stage, scene, stage
 from tests.lab.redis import RedisServer
-from tests.lab.service import Service
-from tests.lab.smtp import Peer, SmtpPeers
 
+__all__ = ["stage"]  # the fixture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-NUMBERED = {row.id: (number, row) for number, row in enumerate(ROWS)}
-_CACHED_SECONDS = 500
-_TTL_SLACK = 5
-"""Seconds that may pass between the writing of an entry and the look at what it has left."""
-
-
-class Stage:
-    """What all rows share: the DNS servers, and the services, each started when the first row asks it."""
-
-    def __init__(self, dns: DnsServer, redis: RedisServer, smtp_port: int, folder: Path, stack: ExitStack) -> None:
-        self.dns = dns
-        self._redis = redis
-        self._smtp_port = smtp_port
-        self._folder = folder
-        self._stack = stack
-        self._services: dict[str, Service] = {}
-
-    def service(self, name: str) -> Service:
-        if name not in self._services:
-            chosen = settings(
-                name,
-                nameserver=self.dns.nameserver,
-                redis_url=self._redis.url,
-                smtp_port=self._smtp_port,
-                folder=self._folder,
-            )
-            self._services[name] = self._stack.enter_context(Service(chosen, name=name))
-        return self._services[name]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(
-    knot: KnotServer, redis_process: RedisServer, smtp_port: int, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    """The zone of all rows behind a scripted DNS server, and the services."""
-    knot.set_zone(ZONE, "\n".join(zone_text(number, row) for number, row in NUMBERED.values()))
-    folder = tmp_path_factory.mktemp("maps")
-    (folder / MAP_FILE).write_text(MAP_FILE_TEXT)
-    async with DnsServer(upstream=knot.nameserver) as dns:
-        with ExitStack() as stack:
-            yield Stage(dns, redis_process, smtp_port, folder, stack)
 
 
 @pytest.mark.parametrize("name", NUMBERED)
 async def test_scenario(
-    name: str, stage: Stage, redis_server: RedisServer, smtp_port: int, request: pytest.FixtureRequest
+    name: str,
+    stage: Stage,
+    redis_server: RedisServer,
+    smtp_port: int,
+    request: pytest.FixtureRequest,
 ) -> None:
-    number, row = NUMBERED[name]
-    names = row.names(number)
-    prefix = key_prefix(row.service)
-    for question, behaviour in row.dns.items():
-        host, kind = fill(question, names).split()
-        stage.dns.set(host, kind, behaviour(names) if callable(behaviour) else behaviour)
-    store(redis_server, prefix, fill(row.cached, names))
-    service = stage.service(row.service)
-
-    async with AsyncExitStack() as stack:
-        peers = await stack.enter_async_context(SmtpPeers(smtp_port))
-        scripted = await people(row, names, peers, request)
+    async with scene(name, stage, redis_server, smtp_port, request) as (row, names, service):
         reply = await asyncio.wait_for(service.check(fill(row.request, names)), 20)
         assert reply.status == 200, reply.body
         assert seen(reply.body) == wanted(row, names)
-        check_redis(redis_server, prefix, row, names)
-        for peer_name, peer in scripted.items():
-            if peer_name not in row.unprobed:
-                await peer.wait_ended()
-        calls = {peer_name: (peer.connections, peer.received) for peer_name, peer in scripted.items()}
-        assert calls == {
-            peer_name: (0 if peer_name in row.unprobed else 1, row.received.get(peer_name, b""))
-            for peer_name in scripted
-        }
-
-
-async def people(
-    row: Row, names: Mapping[str, str], peers: SmtpPeers, request: pytest.FixtureRequest
-) -> dict[str, Peer]:
-    """Put everybody in place who is at the row's addresses; return the scripted peers."""
-    scripted = {}
-    for name, who in row.peers.items():
-        address = names[name]
-        match who:
-            case Nobody.LISTENS:
-                peers.add_refused(address)
-            case Nobody.ANSWERS:
-                await peers.add_connect_timeout(address)
-            case Mta():
-                request.getfixturevalue(who.name.lower())
-            case At(_, script):
-                scripted[name] = peers.add(script, address=address)
-            case script:
-                scripted[name] = peers.add(script, address=address)
-    return scripted
-
-
-def zone_text(number: int, row: Row) -> str:
-    return f"$ORIGIN {row.domain}.\n{fill(row.zone, row.names(number))}"
-
-
-def store(redis: RedisServer, prefix: str, entries: Mapping[str, str | list[str]]) -> None:
-    with redis.client() as client:
-        for key, value in entries.items():
-            if isinstance(value, list):
-                client.rpush(f"{prefix}:{key}", *value)
-            else:
-                client.set(f"{prefix}:{key}", value, ex=_CACHED_SECONDS)
 
 
 def seen(body: dict[str, Any]) -> dict[str, Any]:
@@ -159,22 +59,3 @@ def wanted(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
         "domains": fill(row.domains, names),
         "partial": False,
     }
-
-
-def check_redis(redis: RedisServer, prefix: str, row: Row, names: Mapping[str, str]) -> None:
-    """Redis holds what the row says and nothing else, and each entry as long as it should."""
-    with redis.client() as client:
-        held: dict[str, Any] = {
-            key: client.get(key) if client.type(key) == "string" else client.lrange(key, 0, -1)
-            for key in client.scan_iter()
-        }
-        lifetimes = {key: client.ttl(key) for key in held}
-    entries: Mapping[str, str | list[str] | re.Pattern[str]] = row.cached if row.redis is None else row.redis
-    expected = {f"{prefix}:{key}": value for key, value in fill(entries, names).items()}
-    assert held == {
-        key: held[key] if isinstance(value, re.Pattern) and value.fullmatch(str(held.get(key))) else value
-        for key, value in expected.items()
-    }
-    assert [key for key, value in held.items() if isinstance(value, str) and lifetimes[key] <= 0] == []
-    for key, seconds in fill(row.ttl, names).items():
-        assert seconds - _TTL_SLACK <= lifetimes[f"{prefix}:{key}"] <= seconds, key
