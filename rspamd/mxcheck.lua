@@ -96,6 +96,20 @@ for _, symbol in ipairs(SYMBOLS) do
   defaults[symbol[1]] = symbol[2]
 end
 
+-- rspamd 4 keeps the schemas of its plugins' settings, for its documentation and its tools; rspamd 3 has no such thing.
+local function register_schema()
+  local T = require "lua_shape.core"
+  local fields = { url = T.one_of({ T.string(), T.array(T.string()) }), token = T.string(), enabled = T.boolean() }
+  for setting, default in pairs(defaults) do
+    fields[setting] = fields[setting] or T[type(default)]()
+  end
+  for setting, schema in pairs(fields) do
+    fields[setting] = schema:optional()
+  end
+  require("lua_shape.plugin_schema").register('plugins.' .. N, T.table(fields))
+end
+pcall(register_schema)
+
 -- Bounds on what is sent: a message that made the service refuse the request would pass unchecked.
 local MAX_NAME = 1024
 local MAX_ADDRESSES = 100 -- of one header field, as server.max_addresses

@@ -51,6 +51,38 @@ def test_the_settings_file_shows_every_setting_of_the_plugin(setting: str) -> No
     assert re.search(rf"^  {setting} = ", PLUGIN.read_text(), re.MULTILINE)
 
 
+def test_the_settings_are_described_where_rspamd_keeps_schemas() -> None:
+    """rspamd 4 has lua_shape; here a stand-in notes what is registered there."""
+    source = PLUGIN.read_text()
+    lua = luajit21.LuaRuntime()
+    registered = lua.execute(
+        """
+        local registered = {}
+        local function kind() return { optional = function(self) return self end } end
+        package.preload["lua_shape.core"] = function()
+          return setmetatable({ table = function(fields) return fields end }, { __index = function() return kind end })
+        end
+        package.preload["lua_shape.plugin_schema"] = function()
+          return { register = function(id, fields) registered[id] = fields end }
+        end
+        local N = "mxcheck"
+        """
+        + source[source.index("local SYMBOLS") : source.index("-- Bounds on what is sent")]
+        + "return registered"
+    )
+    assert list(registered) == ["plugins.mxcheck"]
+    described = set(registered["plugins.mxcheck"])
+    assert described >= {
+        "url",
+        "timeout",
+        "token",
+        "cooldown",
+        "keepalive",
+        "symbol_good_mx",
+        "symbol_prefix_mime_from",
+    }
+
+
 def test_luacheck_finds_nothing() -> None:
     run = subprocess.run(
         [find_program("luacheck"), "--no-color", str(PLUGIN)],
