@@ -13,12 +13,14 @@ from mxcheck_service import maps
 from mxcheck_service.background import Background
 from mxcheck_service.cache import redis
 from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
-from mxcheck_service.settings import CacheSettings, Settings
+from mxcheck_service.settings import Settings
 from mxcheck_service.web.handlers import CACHE, CHECKER
 from mxcheck_service.web.middleware import STATE, Phase, State, keep_alive_headers, middlewares
 from mxcheck_service.web.routes import routes
@@ -34,14 +36,13 @@ _LAST_WORDS: Final = 1.0
 async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
     """Build what does I/O; on leaving, end what background work is left and close everything."""
     background = Background()
-    cache = _cache(settings.cache)
-    resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
-    try:
-        yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
-    finally:
-        await background.drain(0)
-        await resolver.close()
-        await cache.close()
+    async with _cache(settings) as cache:
+        resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
+        try:
+            yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
+        finally:
+            await background.drain(0)
+            await resolver.close()
 
 
 def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Checker:
@@ -128,7 +129,26 @@ async def _drain(app: web.Application, seconds: float) -> None:
         _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
 
 
-def _cache(settings: CacheSettings) -> CacheBackend:
-    if settings.url.startswith("memory://"):
-        return MemoryCache(settings.max_entries, SystemClock())
-    return redis.connect(settings.url, timeout=settings.timeout, max_connections=settings.max_connections)
+@asynccontextmanager
+async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
+    """Build the cache that the URL names; Redis with a near cache that is kept in step for as long as this lasts."""
+    chosen = settings.cache
+    clock = SystemClock()
+    if chosen.url.startswith("memory://"):
+        yield MemoryCache(chosen.max_entries, clock)
+        return
+    far = redis.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+    try:
+        if not chosen.near_entries:
+            yield far
+            return
+        near = NearCache(far, max_entries=chosen.near_entries, clock=clock)
+        async with redis.listener(chosen.url, timeout=chosen.timeout) as listener:
+            tracking = asyncio.create_task(track(listener, near, f"{settings.mx_check.key_prefix}:", clock))
+            try:
+                yield near
+            finally:
+                tracking.cancel()
+                await asyncio.gather(tracking, return_exceptions=True)
+    finally:
+        await far.close()

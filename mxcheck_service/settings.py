@@ -66,6 +66,8 @@ class CacheSettings(_Section):
     """Most connections to Redis."""
     max_entries: Annotated[int, Field(ge=1)] = 100_000
     """Most entries of the in-process cache (memory://)."""
+    near_entries: Annotated[int, Field(ge=0)] = 100_000
+    """Most Redis entries that are kept in the process too, for as long as Redis tells of changes; 0 keeps none."""
 
 
 class DnsSettings(_Section):

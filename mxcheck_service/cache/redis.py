@@ -1,6 +1,7 @@
 """The shared cache in Redis: one class, the client chosen by the URL."""
 
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
@@ -34,6 +35,12 @@ def connect(url: str, *, timeout: float, max_connections: int) -> "RedisCache":
     return RedisCache(Redis.from_pool(pool))
 
 
+def listener(url: str, *, timeout: float) -> Redis:
+    """Return a client for `cache.tracking`, which waits for messages as long as it takes."""
+    client: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=timeout)
+    return client
+
+
 class RedisCache:
     """A `CacheBackend` over a redis-py client. Values are octets in and out: latin-1 loses none of them."""
 
@@ -48,6 +55,27 @@ class RedisCache:
         if not keys:
             return []
         return [_text(value) for value in await self._call(self._client.mget(keys))]
+
+    async def get_many_with_ttl(self, keys: Sequence[str], *, strict: bool) -> list[tuple[str, float] | None]:
+        """Return (value, seconds left) in the order of `keys`, infinity for an entry without end.
+
+        A key of another type is None, or with `strict` a CacheError.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        if strict:
+            for key in keys:
+                pipeline.get(key)
+        else:
+            pipeline.mget(keys)
+        for key in keys:
+            pipeline.pttl(key)
+        replies = await self._call(pipeline.execute())
+        values = replies[: len(keys)] if strict else replies[0]
+        found: list[tuple[str, float] | None] = []
+        for value, milliseconds in zip(values, replies[-len(keys) :], strict=True):
+            left = math.inf if milliseconds == -1 else milliseconds / 1000
+            found.append((value.decode("latin-1"), left) if value is not None and left > 0 else None)
+        return found
 
     async def set(self, key: str, value: str, ttl: int) -> None:
         await self._call(self._client.set(key, value.encode("latin-1"), ex=ttl))

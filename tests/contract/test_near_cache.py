@@ -1,0 +1,264 @@
+"""The near cache over a real Redis: what it keeps is what Redis holds, and what Redis says has changed is gone."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.redis import RedisCache
+from mxcheck_service.cache.tracking import track
+from mxcheck_service.ports import SystemClock
+from tests.lab.redis import RedisServer
+
+
+class CountingRedis(RedisCache):
+    """Counts the keys that are asked for, and can be held up before its answer is passed on."""
+
+    def __init__(self, client: "Redis") -> None:
+        super().__init__(client)
+        self.asked: list[str] = []
+        self.answered = asyncio.Event()
+        self.pass_on = asyncio.Event()
+        self.pass_on.set()
+
+    async def get_many_with_ttl(self, keys: Any, *, strict: bool) -> list[tuple[str, float] | None]:
+        found = await super().get_many_with_ttl(keys, strict=strict)
+        self.asked.extend(keys)
+        self.answered.set()
+        await self.pass_on.wait()
+        return found
+
+
+class HandClock(SystemClock):
+    """A clock that moves when told to."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A near cache in step with a server, and another client that writes behind its back."""
+
+    def __init__(self, near: NearCache, far: CountingRedis, other: "Redis") -> None:
+        self.near, self.far, self.other = near, far, other
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what Redis is about to tell."""
+        await asyncio.wait_for(self._changes(condition), 10)
+
+    @staticmethod
+    async def _changes(condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110 - the near cache has no event to tell of it
+            await asyncio.sleep(0.005)
+
+    async def settled(self) -> None:
+        """Wait until a change made now has been told: then all earlier ones have been, too."""
+        self.near._entries["p:marker"] = ("x", float("inf"))
+        await self.other.set("p:marker", "y")
+        await self.until(lambda: "p:marker" not in self.near._entries)
+
+
+@asynccontextmanager
+async def bench(server: RedisServer, max_entries: int = 100) -> AsyncIterator[Bench]:
+    async with (
+        Redis.from_url(server.url, retry=Retry(NoBackoff(), 1)) as client,
+        Redis.from_url(server.url, protocol=2) as listener,
+        Redis.from_url(server.url) as other,
+    ):
+        far = CountingRedis(client)
+        near = NearCache(far, max_entries=max_entries, clock=SystemClock())
+        tracking = asyncio.create_task(track(listener, near, "p:", SystemClock()))
+        made = Bench(near, far, other)
+        await made.until(lambda: near._coherent)
+        await made.settled()
+        yield made
+        tracking.cancel()
+        with suppress(asyncio.CancelledError):
+            await tracking
+
+
+@pytest.fixture
+async def b(redis_server: RedisServer) -> AsyncIterator[Bench]:
+    async with bench(redis_server) as made:
+        yield made
+
+
+async def test_what_was_read_is_not_asked_for_again(b: Bench) -> None:
+    await b.other.set("p:a", "1", ex=60)
+    await b.settled()
+    assert [await b.near.get("p:a") for _ in range(3)] == ["1"] * 3
+    assert await b.near.get_many(["p:a", "p:b"]) == ["1", None]
+    assert b.far.asked == ["p:a", "p:b"]
+
+
+async def test_what_somebody_else_changes_is_asked_for_again(b: Bench) -> None:
+    await b.other.set("p:a", "old", ex=60)
+    await b.settled()
+    assert await b.near.get("p:a") == "old"
+    await b.other.set("p:a", "new", ex=60)
+    await b.settled()
+    assert await b.near.get("p:a") == "new"
+    await b.other.delete("p:a")
+    await b.settled()
+    assert await b.near.get("p:a") is None
+
+
+async def test_our_own_writes_are_seen_at_once(b: Bench) -> None:
+    await b.near.set("p:a", "1", 60)
+    assert await b.near.get("p:a") == "1"
+    await b.near.set("p:a", "2", 60)
+    assert await b.near.get("p:a") == "2"
+    await b.near.delete("p:a")
+    assert await b.near.get("p:a") is None
+    assert await b.near.set_if_absent("p:a", "3", 60)
+    assert await b.near.get("p:a") == "3"
+
+
+async def test_a_flush_empties_it(b: Bench) -> None:
+    await b.near.set("p:a", "1", 60)
+    await b.settled()
+    await b.near.get("p:a")
+    await b.other.flushall()
+    await b.until(lambda: len(b.near) == 0)
+    assert await b.near.get("p:a") is None
+
+
+async def test_an_answer_overtaken_by_a_change_is_not_kept(b: Bench) -> None:
+    """The reply was on its way when the key changed: it may be told, but not remembered."""
+    await b.other.set("p:a", "old", ex=60)
+    await b.settled()
+    b.far.answered.clear()
+    b.far.pass_on.clear()
+    reading = asyncio.create_task(b.near.get("p:a"))
+    await b.far.answered.wait()
+    await b.other.set("p:a", "new", ex=60)
+    await b.settled()
+    b.far.pass_on.set()
+    assert await reading == "old"
+    assert await b.near.get("p:a") == "new"
+
+
+async def test_locks_are_never_kept(b: Bench) -> None:
+    await b.other.set("p:i:192.0.2.1", "l", ex=60)
+    await b.settled()
+    assert await b.near.get("p:i:192.0.2.1") == "l"
+    assert await b.near.get_many(["p:i:192.0.2.1"]) == ["l"]
+    assert b.far.asked == ["p:i:192.0.2.1"] * 2
+
+
+async def test_an_entry_ends_no_later_than_in_redis(redis_server: RedisServer) -> None:
+    """Redis tells of expiry too, when it gets to it; the near cache does not wait for that."""
+    async with Redis.from_url(redis_server.url) as client:
+        clock = HandClock()
+        near = NearCache(RedisCache(client), max_entries=10, clock=clock)
+        near.begin()
+        await client.set("p:a", "1", ex=60)
+        assert await near.get("p:a") == "1"
+        clock.now += 59
+        await client.delete("p:a")
+        assert await near.get("p:a") == "1"
+        clock.now += 1
+        assert await near.get("p:a") is None
+
+
+async def test_it_holds_no_more_than_it_may(redis_server: RedisServer) -> None:
+    async with bench(redis_server, max_entries=3) as b:
+        for number in range(5):
+            await b.other.set(f"p:{number}", str(number), ex=60)
+        await b.settled()
+        assert await b.near.get_many([f"p:{number}" for number in range(5)]) == ["0", "1", "2", "3", "4"]
+        assert len(b.near) == 3
+        b.far.asked.clear()
+        await b.near.get_many(["p:4", "p:3", "p:2", "p:1"])
+        assert b.far.asked == ["p:1"]
+
+
+async def test_while_redis_is_not_heard_nothing_is_kept(b: Bench, redis_server: RedisServer) -> None:
+    await b.near.set("p:a", "1", 60)
+    await b.settled()
+    await b.near.get("p:a")
+    redis_server.stop()
+    await b.until(lambda: not b.near._coherent)
+    assert len(b.near) == 0
+    redis_server.start()
+    await b.until(lambda: b.near._coherent)
+    await b.near.set("p:a", "2", 60)
+    assert await b.near.get("p:a") == "2"
+
+
+async def test_a_lost_connection_is_noticed_and_made_again(b: Bench) -> None:
+    await b.near.set("p:a", "1", 60)
+    await b.settled()
+    await b.near.get("p:a")
+    await b.other.client_kill_filter(_type="pubsub")
+    await b.until(lambda: len(b.near) == 0)
+    await b.until(lambda: b.near._coherent)
+    await b.other.set("p:a", "2", ex=60)
+    await b.settled()
+    assert await b.near.get("p:a") == "2"
+
+
+async def test_a_silent_server_is_given_up(b: Bench, redis_server: RedisServer) -> None:
+    """Nothing closes the connection; only the heartbeat can tell."""
+    with redis_server.paused():
+        await b.until(lambda: not b.near._coherent)
+    await b.until(lambda: b.near._coherent)
+
+
+async def test_a_server_that_does_no_tracking_costs_the_near_cache_and_one_line(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Redis.from_url(redis_server.url) as admin:
+        await admin.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
+        url = redis_server.url.replace("redis://", "redis://plain:secret@")
+        async with Redis.from_url(url, protocol=2) as client:
+            near = NearCache(RedisCache(client), max_entries=10, clock=SystemClock())
+            async with asyncio.timeout(10):
+                await track(client, near, "p:", SystemClock())
+            await near.set("p:a", "1", 60)
+            assert await near.get("p:a") == "1"
+            assert len(near) == 0
+        await admin.acl_deluser("plain")
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["Redis does not tell of changes"]
+
+
+async def test_no_read_that_starts_after_a_change_was_told_sees_what_was_before(redis_server: RedisServer) -> None:
+    """Two services and a writer on one Redis: values only grow, and a reader may never fall behind what it was told."""
+    told: dict[str, int] = dict.fromkeys(("p:a", "p:b", "p:c"), 0)
+    done = asyncio.Event()
+    draw = random.Random(7)
+    reads = 0
+
+    async def read_on(near: NearCache) -> None:
+        nonlocal reads
+        while not done.is_set():
+            keys = draw.sample(sorted(told), draw.randint(1, 3))
+            floors = [told[key] for key in keys]
+            values = [await near.get(keys[0])] if len(keys) == 1 else await near.get_many(keys)
+            assert all(int(value or 0) >= floor for value, floor in zip(values, floors, strict=True))
+            reads += 1
+            await asyncio.sleep(draw.choice((0, 0, 0.0005)))
+
+    async with bench(redis_server) as one, bench(redis_server) as two, asyncio.TaskGroup() as readers:
+        for near in (one.near, one.near, two.near, two.near):
+            readers.create_task(read_on(near))
+        for number in range(1, 201):
+            key = draw.choice(sorted(told))
+            writer = draw.choice((one.other, one.near, two.near))
+            await (
+                writer.set(key, str(number), ex=60) if isinstance(writer, Redis) else writer.set(key, str(number), 60)
+            )
+            await one.settled()
+            await two.settled()
+            told[key] = number
+        done.set()
+    assert reads > 200
