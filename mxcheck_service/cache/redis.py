@@ -36,8 +36,11 @@ def connect(url: str, *, timeout: float, max_connections: int) -> "RedisCache":
 
 
 def listener(url: str, *, timeout: float) -> Redis:
-    """Return a client for `cache.tracking`, which waits for messages as long as it takes."""
-    client: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=timeout)
+    """Return a client for `cache.tracking`, which waits for messages as long as it takes.
+
+    It never connects anew by itself: a new connection subscribes, but hears nothing before it has asked for tracking.
+    """
+    client: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
     return client
 
 

@@ -8,10 +8,12 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 
 from mxcheck_service.core.model import Candidate, Source
+from mxcheck_service.core.networks import REMEMBERED
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 
 _MAX_NAME = 253  # octets of a name in text form without its trailing dot, RFC 1035 section 2.3.4
@@ -70,6 +72,7 @@ def candidates(
     return tuple(Candidate(domain, source) for domain, source in found.items())
 
 
+@lru_cache(maxsize=REMEMBERED)
 def normalize(text: str, *, skip_literals: bool) -> str | None:
     """Return the domain name to look up: lower case, A-labels (RFC 5890); None for what is no domain name.
 

@@ -11,9 +11,11 @@ not in the grammar: to a reader that is a miss.
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from mxcheck_service.core.model import Family, MxHost, Outcome, Verdict
+from mxcheck_service.core.networks import REMEMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
             return str(verdict)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def decode_domain(value: str) -> DomainEntry | None:
     """Decode a `d:` value. An `mx:` list keeps its order, less entries without a preference; none left is None."""
     if value.startswith("mx:"):
@@ -78,6 +81,7 @@ def decode_domain(value: str) -> DomainEntry | None:
     return _DOMAIN_VERDICTS.get(value)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def decode_host(value: str) -> HostEntry | None:
     """Decode an `m:` value."""
     return _HOST_VERDICTS.get(value) or _decode_addresses(value)

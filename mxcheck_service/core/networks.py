@@ -6,16 +6,21 @@ One space for both families, as in rspamd's radix maps: an IPv4 address is its I
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Final, Generic, TypeVar
 
 from mxcheck_service.core.model import Family
 
 T = TypeVar("T")
 
+REMEMBERED: Final = 16384
+"""Results kept of a pure function that is asked the same again and again: addresses and cached values recur."""
+
 _BITS = 128
 _MAPPED = 0xFFFF << 32
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_ip(text: str) -> int | None:
     """Return the 128-bit number of an address, None when `text` is not one (a zone id is not part of an address)."""
     try:
@@ -27,6 +32,7 @@ def parse_ip(text: str) -> int | None:
     return None if address.scope_id is not None else int(address)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def family_of(text: str) -> Family:
     """Return the family of an address: IPv4 for its mapped form too, NONE for what is no address."""
     number = parse_ip(text)

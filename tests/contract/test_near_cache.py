@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from mxcheck_service.cache.near import NearCache
-from mxcheck_service.cache.redis import RedisCache
+from mxcheck_service.cache.redis import RedisCache, listener
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.ports import SystemClock
 from tests.lab.redis import RedisServer
@@ -71,12 +71,12 @@ class Bench:
 async def bench(server: RedisServer, max_entries: int = 100) -> AsyncIterator[Bench]:
     async with (
         Redis.from_url(server.url, retry=Retry(NoBackoff(), 1)) as client,
-        Redis.from_url(server.url, protocol=2) as listener,
+        listener(server.url, timeout=5) as listening,
         Redis.from_url(server.url) as other,
     ):
         far = CountingRedis(client)
         near = NearCache(far, max_entries=max_entries, clock=SystemClock())
-        tracking = asyncio.create_task(track(listener, near, "p:", SystemClock()))
+        tracking = asyncio.create_task(track(listening, near, "p:", SystemClock()))
         made = Bench(near, far, other)
         await made.until(lambda: near._coherent)
         await made.settled()
@@ -220,7 +220,7 @@ async def test_a_server_that_does_no_tracking_costs_the_near_cache_and_one_line(
     async with Redis.from_url(redis_server.url) as admin:
         await admin.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
         url = redis_server.url.replace("redis://", "redis://plain:secret@")
-        async with Redis.from_url(url, protocol=2) as client:
+        async with listener(url, timeout=5) as client:
             near = NearCache(RedisCache(client), max_entries=10, clock=SystemClock())
             async with asyncio.timeout(10):
                 await track(client, near, "p:", SystemClock())
