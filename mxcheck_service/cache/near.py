@@ -4,9 +4,9 @@ Source: Redis' server-assisted client-side caching, broadcasting mode (`CLIENT T
 nothing is heard from Redis (`cache.tracking` tells) nothing is kept, and every read goes through.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
+from mxcheck_service.cache.lru import ExpiringLru
 from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.core.codec import LOCK
 from mxcheck_service.ports import Clock
@@ -20,9 +20,8 @@ class NearCache:
 
     def __init__(self, far: RedisCache, *, max_entries: int, clock: Clock) -> None:
         self._far = far
-        self._max_entries = max_entries
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._entries = ExpiringLru(max_entries, clock)
         self._coherent = False
         # Fetches under way by key, and the keys among them whose answer may be old by the time it is here.
         self._fetching: dict[str, int] = {}
@@ -48,12 +47,12 @@ class NearCache:
             self._entries.clear()
             return
         for key in keys:
-            self._entries.pop(key, None)
+            self._entries.drop(key)
             if key in self._fetching:
                 self._changed.add(key)
 
     async def get(self, key: str) -> str | None:
-        value = self._near(key)
+        value = self._entries.get(key)
         if value is None:
             value = await self._far.get(key) if not self._coherent else (await self._fetch([key], alone=True))[0]
         return value
@@ -61,7 +60,7 @@ class NearCache:
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         if not self._coherent:
             return await self._far.get_many(keys)
-        values = {key: self._near(key) for key in keys}
+        values = {key: self._entries.get(key) for key in keys}
         missing = [key for key, value in values.items() if value is None]
         if missing:
             values |= zip(missing, await self._fetch(missing, alone=False), strict=True)
@@ -92,17 +91,6 @@ class NearCache:
         self.end()
         await self._far.close()
 
-    def _near(self, key: str) -> str | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        value, end = entry
-        if end <= self._clock.monotonic():
-            del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return value
-
     async def _fetch(self, keys: Sequence[str], *, alone: bool) -> list[str | None]:
         """Read from Redis and keep what has not changed meanwhile; `alone`: a value of another type is an error."""
         # The time left is counted from before the question, so that the near entry ends no later than the far one.
@@ -114,7 +102,7 @@ class NearCache:
             found = await self._far.get_many_with_ttl(keys, strict=alone)
             for key, entry in zip(keys, found, strict=True):
                 if entry and entry[0] != LOCK and key not in self._changed and self._coherent and epoch == self._epoch:
-                    self._keep(key, entry[0], asked + entry[1])
+                    self._entries.put(key, entry[0], asked + entry[1])
         finally:
             for key in keys:
                 self._fetching[key] -= 1
@@ -122,9 +110,3 @@ class NearCache:
                     del self._fetching[key]
                     self._changed.discard(key)
         return [entry[0] if entry else None for entry in found]
-
-    def _keep(self, key: str, value: str, end: float) -> None:
-        self._entries[key] = (value, end)
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)

@@ -62,9 +62,9 @@ class Bench:
 
     async def settled(self) -> None:
         """Wait until a change made now has been told: then all earlier ones have been, too."""
-        self.near._entries["p:marker"] = ("x", float("inf"))
+        self.near._entries.put("p:marker", "x", float("inf"))
         await self.other.set("p:marker", "y")
-        await self.until(lambda: "p:marker" not in self.near._entries)
+        await self.until(lambda: self.near._entries.get("p:marker") is None)
 
 
 @asynccontextmanager
