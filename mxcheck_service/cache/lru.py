@@ -7,7 +7,7 @@ from mxcheck_service.ports import Clock
 
 
 class ExpiringLru:
-    """Text by key, each entry until its end (in the clock's time); beyond `max_entries` the longest unused goes first."""
+    """Text by key, each entry until its end in the clock's time; past `max_entries` the longest unused goes first."""
 
     def __init__(self, max_entries: int, clock: Clock) -> None:
         self._max_entries = max_entries
