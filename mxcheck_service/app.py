@@ -21,8 +21,8 @@ from mxcheck_service.dns import AresResolver
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import Settings
+from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.handlers import CACHE, CHECKER
-from mxcheck_service.web.middleware import STATE, Phase, State, keep_alive_headers, middlewares
 from mxcheck_service.web.routes import routes
 
 _log = logging.getLogger(__name__)
@@ -54,22 +54,22 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
         world,
         deadline=settings.deadline,
         max_addresses=settings.server.max_addresses,
+        remember=settings.cache.max_entries if settings.cache.embedded else settings.cache.near_entries,
     )
 
 
 def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
     """Return the web application; its adapters live as long as it runs."""
-    token = settings.server.auth_token
-    app = web.Application(
-        client_max_size=settings.server.max_body_bytes,
-        middlewares=middlewares(
-            max_concurrent_requests=settings.server.max_concurrent_requests,
-            auth_token=None if token is None else token.get_secret_value(),
-        ),
+    server = settings.server
+    app = web.Application(client_max_size=server.max_body_bytes)
+    state = app[STATE] = State()
+    gate = Gate(
+        state,
+        max_concurrent_requests=server.max_concurrent_requests,
+        auth_token=None if server.auth_token is None else server.auth_token.get_secret_value(),
+        keepalive_seconds=server.keepalive_seconds,
     )
-    app[STATE] = State()
-    app.add_routes(routes())
-    app.on_response_prepare.append(keep_alive_headers(settings.server.keepalive_seconds))
+    app.add_routes(routes(gate))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings) as built:
@@ -134,10 +134,12 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
     """Build the cache that the URL names; Redis with a near cache that is kept in step for as long as this lasts."""
     chosen = settings.cache
     clock = SystemClock()
-    if chosen.url.startswith("memory://"):
+    if chosen.embedded:
         yield MemoryCache(chosen.max_entries, clock)
         return
-    far = redis.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+    far = redis.connect(
+        chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections, batching=chosen.batching
+    )
     try:
         if not chosen.near_entries:
             yield far

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
@@ -19,32 +20,35 @@ from mxcheck_service.pipeline import Pipeline
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
-from mxcheck_service.trace import Trace
+from mxcheck_service.remembered import RememberedLookups
+from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is asked: a message's envelope and headers, who handed it in, and how many seconds the answer may take."""
+class Message(NamedTuple):
+    """What is asked: a message's envelope and headers, who handed it in, how many seconds the answer may take, and
+    whether each step is to be told."""
 
     envelope: Envelope
     client_ip: str | None = None
     authenticated: bool = False
     deadline: float | None = None
+    explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DomainReport:
-    """A domain's result with the seconds it took and the steps that led to it."""
+class DomainReport(NamedTuple):
+    """A domain's result and what it brings about: the action it asks for, the symbols it inserts. With the seconds its
+    lookup took (none when it was remembered) and, when asked for, the steps of it."""
 
     result: DomainResult
-    seconds: float
-    trace: Trace
+    action: Action
+    hits: tuple[SymbolHit, ...]
+    seconds: float = 0.0
+    steps: Sequence[Step] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The answer. `smtp_message` comes with `Action.REJECT` only; `partial`: the deadline came first for a domain."""
 
     skip_reason: SkipReason | None
@@ -86,6 +90,7 @@ class Checker:
         *,
         deadline: float,
         max_addresses: int,
+        remember: int,
     ) -> None:
         self._settings = settings
         self._improvements = improvements
@@ -94,6 +99,7 @@ class Checker:
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
+        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember)
         cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
         self._pipeline = Pipeline(
@@ -114,41 +120,68 @@ class Checker:
             return Report(reason, Action.NO_ACTION, None, {}, (), self._clock.monotonic() - start)
 
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
-        deadline = self._deadline if message.deadline is None else min(message.deadline, self._deadline)
-        reports = await self._look_up_all(found, deadline)
-        results = [report.result for report in reports]
-        action = policy.action(self._settings, client, results)
+        reports = {} if message.explain else self._recall(found, client)
+        if len(reports) < len(found):
+            deadline = self._deadline if message.deadline is None else min(message.deadline, self._deadline)
+            unknown = [candidate for candidate in found if candidate not in reports]
+            reports |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
+        actions: list[Action] = []
+        hits: list[SymbolHit] = []
+        for candidate in found:
+            actions.append(reports[candidate].action)
+            hits += reports[candidate].hits
+        action = policy.worst(actions)
         return Report(
             None,
             action,
             self._settings.reject_null_mx_message if action is Action.REJECT else None,
-            symbols.merge(hit for result in results for hit in symbols.hits(self._settings, client, result)),
-            reports,
+            symbols.merge(hits),
+            [reports[candidate] for candidate in found],
             self._clock.monotonic() - start,
         )
 
-    async def _look_up_all(self, found: Sequence[Candidate], deadline: float) -> list[DomainReport]:
+    def _recall(self, found: Sequence[Candidate], client: Client) -> dict[Candidate, DomainReport]:
+        """Return a report for each domain whose lookup is remembered."""
+        reports = {}
+        for candidate in found:
+            remembered = self._remembered.get(candidate.domain)
+            if remembered is not None:
+                report = remembered.uses.get((candidate, client))
+                if report is None:
+                    report = self._report(DomainResult(candidate, remembered.lookup), client)
+                    remembered.uses[candidate, client] = report
+                reports[candidate] = report
+        return reports
+
+    def _report(
+        self, result: DomainResult, client: Client, seconds: float = 0.0, steps: Sequence[Step] = ()
+    ) -> DomainReport:
+        action = policy.action(self._settings, client, result.lookup.outcome.verdict)
+        return DomainReport(result, action, tuple(symbols.hits(self._settings, client, result)), seconds, steps)
+
+    async def _look_up_all(
+        self, found: Sequence[Candidate], client: Client, deadline: float, *, explain: bool
+    ) -> dict[Candidate, DomainReport]:
         """Look all domains up side by side. One that is not done by the deadline goes on in the background.
 
         One that the end of the service has cancelled is not done either.
         """
-        if not found:
-            return []
-        traces = [Trace(self._clock) for _ in found]
+        traces = [Trace(self._clock, explain=explain) for _ in found]
         tasks = [
             self._background.spawn(self._look_up(candidate.domain, trace))
             for candidate, trace in zip(found, traces, strict=True)
         ]
         await asyncio.wait(tasks, timeout=deadline)
-        reports = []
+        reports = {}
         for candidate, trace, task in zip(found, traces, tasks, strict=True):
             if task.done() and not task.cancelled():
                 lookup, seconds = task.result()
-                reports.append(DomainReport(DomainResult(candidate, lookup), seconds, trace))
+                result = DomainResult(candidate, lookup)
             else:
-                trace.add("deadline", seconds=deadline)
+                trace.did("deadline", seconds=deadline)
                 inflight = Lookup(Outcome(Verdict.INFLIGHT), candidate.domain)
-                reports.append(DomainReport(DomainResult(candidate, inflight, partial=True), trace.elapsed(), trace))
+                result, seconds = DomainResult(candidate, inflight, partial=True), trace.elapsed()
+            reports[candidate] = self._report(result, client, seconds, trace.steps)
         return reports
 
     async def _look_up(self, domain: str, trace: Trace) -> tuple[Lookup, float]:
@@ -157,6 +190,7 @@ class Checker:
         except Exception:
             # A defect here must not become the sender's fault, nor its siblings'.
             _log.exception("lookup of %s crashed", domain)
-            trace.add("crash")
+            trace.did("crash")
             lookup = Lookup(Outcome(Verdict.UNAVAILABLE), domain)
+        self._remembered.put(domain, lookup, trace)
         return lookup, trace.elapsed()

@@ -108,13 +108,13 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
         checks = checker(settings, maps.load(settings.mx_check), world)
         for target in arguments.targets:
             domain = target.rpartition("@")[2]
-            if not normalize(domain, skip_literals=settings.improvements.skip_address_literals):
+            if not normalize(domain, settings.improvements.skip_address_literals):
                 print(f"mxcheck: {target!r} is neither an address nor a domain name", file=sys.stderr)
                 worst = FAILED
                 continue
-            report = await checks.check(Message(Envelope(sender=f"postmaster@{domain}")))
+            report = await checks.check(Message(Envelope(sender=f"postmaster@{domain}"), explain=arguments.explain))
             if arguments.json:
-                print(orjson.dumps(schema.reply(report, explain=arguments.explain)).decode())
+                print(orjson.dumps(schema.reply(report)).decode())
             else:
                 console.print(present.report(target, report, explain=arguments.explain))
             worst = max(worst, _exit_code(report))

@@ -7,7 +7,7 @@ from mxcheck_service.background import SingleFlight
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.core import mx
 from mxcheck_service.core.addresses import enabled_families, interleave, of_families
-from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList, encode
+from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
 from mxcheck_service.core.model import Family, Verdict
 from mxcheck_service.core.settings import MxCheckSettings
 from mxcheck_service.ports import DnsFailure, Found, NotFound, Resolver
@@ -28,28 +28,22 @@ class Names:
     async def domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         """Return the entry of a domain, and whether it was cached. An address list is implicit MX, and not empty."""
         if domain in self._domain_flights:
-            trace.add("shared", key=domain)
+            trace.did("shared", key=domain)
         return await self._domain_flights.run(domain, lambda: self._domain(domain, trace))
 
     async def cached_hosts(self, names: Sequence[str], trace: Trace) -> dict[str, HostEntry]:
         """Return what the cache tells of these hosts. An address list is not empty; absent hosts must be resolved."""
-        known = {}
-        for name, entry in zip(names, await self._cache.hosts(names), strict=True):
-            usable = self._usable(entry)
-            trace.add("cache", layer="m", key=name, value=encode(entry) if entry else None, usable=usable is not None)
-            if usable is not None:
-                known[name] = usable
-        return known
+        entries = zip(names, await self._cache.hosts(names, trace), strict=True)
+        return {name: usable for name, entry in entries if (usable := self._usable(entry)) is not None}
 
     async def host(self, name: str, trace: Trace) -> HostEntry:
         """Return the addresses of a host the cache did not know; an address list is not empty."""
         if name in self._host_flights:
-            trace.add("shared", key=name)
+            trace.did("shared", key=name)
         return await self._host_flights.run(name, lambda: self._host(name, trace))
 
     async def _domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
-        entry = await self._cache.domain(domain)
-        trace.add("cache", layer="d", key=domain, value=encode(entry, implicit=True) if entry else None)
+        entry = await self._cache.domain(domain, trace)
         match entry:
             case None:
                 return await self._resolve_domain(domain, trace), False
@@ -66,13 +60,13 @@ class Names:
         match answer:
             case Found(records):
                 shown = [f"{record.preference} {record.exchange}." for record in records]
-                trace.add("dns", type="MX", question=domain, answer=shown)
+                trace.did("dns", type="MX", question=domain, answer=shown)
                 entry = mx.usable(records, self._settings.max_mx_a_records)
             case NotFound(nxdomain):
-                trace.add("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
+                trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
                 return await self._implicit_mx(domain, trace)
             case DnsFailure(reason):
-                trace.add("dns", type="MX", question=domain, answer=reason)
+                trace.did("dns", type="MX", question=domain, answer=reason)
                 entry = Verdict.DNS_FAIL
         await self._cache.store_domain(domain, entry)
         return entry
@@ -84,7 +78,7 @@ class Names:
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
         # Whoever filled the entry between the caller's read and this flight has saved us the question.
-        (cached,) = await self._cache.hosts([name])
+        (cached,) = await self._cache.hosts([name], trace)
         usable = self._usable(cached)
         if usable is not None:
             return usable
@@ -114,12 +108,12 @@ class Names:
             record_type = "A" if family is Family.V4 else "AAAA"
             match answer:
                 case Found(records):
-                    trace.add("dns", type=record_type, question=name, answer=list(records))
+                    trace.did("dns", type=record_type, question=name, answer=list(records))
                     found[family] = records
                 case NotFound(nxdomain):
-                    trace.add("dns", type=record_type, question=name, answer="NXDOMAIN" if nxdomain else "NODATA")
+                    trace.did("dns", type=record_type, question=name, answer="NXDOMAIN" if nxdomain else "NODATA")
                 case DnsFailure(reason):
-                    trace.add("dns", type=record_type, question=name, answer=reason)
+                    trace.did("dns", type=record_type, question=name, answer=reason)
                     failures += 1
         if not found:
             return Verdict.DNS_FAIL if failures == len(families) else Verdict.NONE

@@ -26,7 +26,7 @@ class Pipeline:
 
     async def lookup(self, domain: str, trace: Trace) -> Lookup:
         lookup = await self._lookup(domain, trace)
-        trace.add("verdict", verdict=str(lookup.outcome), host=lookup.host, cached=lookup.cached)
+        trace.saw("verdict", verdict=str(lookup.outcome), host=lookup.host, cached=lookup.cached)
         return lookup
 
     async def _lookup(self, domain: str, trace: Trace) -> Lookup:
@@ -80,7 +80,7 @@ class Pipeline:
         """Judge one host by its addresses; return what each address tried came to, a conclusive one last."""
         public, classes = self._classes.partition(ips)
         if classes.local or classes.bogon:
-            trace.add("ip_class", local=list(classes.local), bogon=list(classes.bogon), public=list(public))
+            trace.saw("ip_class", local=list(classes.local), bogon=list(classes.bogon), public=list(public))
         if not public:
             return [Lookup(Outcome(Verdict.IP_CLASS_SKIPPED), host, classes=classes)]
         bad = _find("bad_ips", self._maps.bad_ips, public, trace)
@@ -120,6 +120,6 @@ def _find(
         for key in keys:
             hit = table.get(key)
             if hit:
-                trace.add("map", setting=setting, key=key, value=hit.value, entry=hit.origin)
+                trace.saw("map", setting=setting, key=key, value=hit.value, entry=hit.origin)
                 return key, hit
     return None

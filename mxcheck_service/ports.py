@@ -6,7 +6,8 @@ go wrong is part of the answer, or `CacheError` and `ConnectError`.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
@@ -111,7 +112,11 @@ class CacheError(Exception):
 
 
 class CacheBackend(Protocol):
-    """Keys and values as text (octets 0-255), lifetimes in seconds. Every call raises CacheError."""
+    """Keys and values as text (octets 0-255), lifetimes in seconds. Every call that waits raises CacheError."""
+
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        """Tell whether the process knows, without asking, that each key holds just this value (None: is absent)."""
+        ...
 
     async def get(self, key: str) -> str | None: ...
 
@@ -121,11 +126,19 @@ class CacheBackend(Protocol):
 
     async def set(self, key: str, value: str, ttl: int) -> None: ...
 
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        """Set the key without waiting for it; whatever is asked later finds it set. A failure is logged, not raised."""
+        ...
+
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
         """Set the key only if it does not exist; tell whether it was set."""
         ...
 
     async def delete(self, key: str) -> None: ...
+
+    def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
+        """Yield an event that is set when the key may have changed; None: nothing tells, one has to look."""
+        ...
 
     async def ping(self) -> None: ...
 
@@ -143,8 +156,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the process."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

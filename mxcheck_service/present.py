@@ -101,7 +101,7 @@ def _sentence(target: str, domain: DomainReport) -> Text:
 
 def _steps(domain: DomainReport) -> Table:
     table = _table()
-    for step in domain.trace.steps:
+    for step in domain.steps:
         table.add_row(Text(f"{step.at * 1000:.1f} ms", justify="right", style="dim"), step.name, _facts(step))
     return table
 

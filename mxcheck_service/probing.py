@@ -1,6 +1,8 @@
 """Addresses to verdicts (`i:`): cached ones first, else a probe under its lock."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +18,8 @@ from mxcheck_service.trace import Trace
 FIRST_POLL: Final = 0.02
 LONGEST_POLL: Final = 0.25
 """Seconds between two looks at a lock that somebody else holds: from the first to the second, growing by half."""
+LONGEST_SILENCE: Final = 1.0
+"""Seconds after which such a lock is looked at even though nothing was told: an expired one may be told of late."""
 
 WORTH_ANOTHER_TRY: Final = frozenset(
     {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
@@ -59,9 +63,7 @@ class Probing:
         `ips` is not empty. Addresses the cache knows something about come first (reference: step3), so that a known
         verdict of any of them is used before a connection is made.
         """
-        entries = dict(zip(ips, await self._cache.addresses(ips), strict=True))
-        for ip, entry in entries.items():
-            trace.add("cache", layer="i", key=ip, value=_shown(entry))
+        entries = dict(zip(ips, await self._cache.addresses(ips, trace), strict=True))
         known = [ip for ip in entries if entries[ip] is not None]
         if budget > 1:
             # A settled verdict first: it spares waiting for a lock and trying again what has failed.
@@ -79,7 +81,7 @@ class Probing:
             return Attempt(entry, cached=True)
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
-                trace.add("shared", key=ip)
+                trace.did("shared", key=ip)
             return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
         return await self._settle(ip, entry, trace)
 
@@ -92,10 +94,10 @@ class Probing:
                 claim = await self._cache.force_claim(ip)
             case _:
                 claim = await self._cache.claim(ip)
-        trace.add("lock", ip=ip, claim=_shown_claim(claim))
+        trace.did("lock", ip=ip, claim=_shown_claim(claim))
         if claim is Claim.HELD and self._improvements.wait_for_inflight:
-            claim = await self._wait(ip)
-            trace.add("lock", ip=ip, claim=_shown_claim(claim), waited=True)
+            claim = await self._wait(ip, trace)
+            trace.did("lock", ip=ip, claim=_shown_claim(claim), waited=True)
         match claim:
             case Claim.WON:
                 return Attempt(await self._probe(ip, trace))
@@ -106,22 +108,27 @@ class Probing:
             case outcome:
                 return Attempt(outcome, cached=True)
 
-    async def _wait(self, ip: str) -> Claim | Outcome:
+    async def _wait(self, ip: str, trace: Trace) -> Claim | Outcome:
         """Wait for the holder of the lock to publish; take the lock over when it goes without a verdict.
 
         HELD after twice the lock's lifetime: holders keep dying, or somebody else keeps winning.
         """
         end = self._clock.monotonic() + 2 * self._lock_ttl
         pause = FIRST_POLL
-        while self._clock.monotonic() < end:
-            await self._clock.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL)
-            (entry,) = await self._cache.addresses([ip])
-            if entry is Slot.LOCKED:
-                continue
-            claim = entry if isinstance(entry, Outcome) else await self._cache.claim(ip)
-            if claim is not Claim.HELD:
-                return claim
+        with self._cache.watch(ip) as told:
+            while self._clock.monotonic() < end:
+                if told is None:
+                    await self._clock.sleep(pause)
+                    pause = min(pause * 1.5, LONGEST_POLL)
+                (entry,) = await self._cache.addresses([ip], trace)
+                if entry is not Slot.LOCKED:
+                    claim = entry if isinstance(entry, Outcome) else await self._cache.claim(ip)
+                    if claim is not Claim.HELD:
+                        return claim
+                if told is not None:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(told.wait(), LONGEST_SILENCE)
+                    told.clear()
         return Claim.HELD
 
     async def _probe(self, ip: str, trace: Trace) -> Outcome:
@@ -130,12 +137,12 @@ class Probing:
         match await self._prober.probe(ip):
             case Probed(outcome, greeting):
                 lines = [line.decode("latin-1") for line in greeting]
-                trace.add("probe", ip=ip, verdict=str(outcome), greeting=lines)
+                trace.did("probe", ip=ip, verdict=str(outcome), greeting=lines)
             case LocalFault(reason) if self._improvements.blame_local_errors:
                 outcome = Outcome(Verdict.TIMEOUT_CONNECT)
-                trace.add("probe", ip=ip, verdict=str(outcome), local_fault=reason)
+                trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)
             case LocalFault(reason):
-                trace.add("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
+                trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
                 if self._clock.monotonic() - claimed < self._lock_ttl:
                     await self._cache.release(ip)
                 return Outcome(Verdict.UNAVAILABLE)
@@ -145,10 +152,6 @@ class Probing:
 
 def _is_settled(entry: AddressEntry | None) -> bool:
     return isinstance(entry, Outcome) and Attempt(entry).conclusive
-
-
-def _shown(entry: AddressEntry | None) -> str | None:
-    return entry.value if isinstance(entry, Slot) else str(entry) if entry else None
 
 
 def _shown_claim(claim: Claim | Outcome) -> str:

@@ -68,6 +68,15 @@ class CacheSettings(_Section):
     """Most entries of the in-process cache (memory://)."""
     near_entries: Annotated[int, Field(ge=0)] = 100_000
     """Most Redis entries that are kept in the process too, for as long as Redis tells of changes; 0 keeps none."""
+    near_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """Longest time such an entry is kept where Redis does not tell of changes; 0 keeps none there."""
+    batching: bool = True
+    """Send the Redis commands of concurrent requests together; false: each by itself."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the cache is the process's own, and nobody else's."""
+        return self.url.startswith("memory://")
 
 
 class DnsSettings(_Section):

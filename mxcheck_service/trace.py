@@ -1,4 +1,5 @@
-"""What a lookup did, step by step, for `?explain=1` and `mxcheck check --explain`."""
+"""What a lookup read, saw and did: for `?explain=1` and `mxcheck check --explain`, and for telling whether the same
+lookup would end the same again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +19,43 @@ class Step:
 
 
 class Trace:
-    """Collects the steps of one lookup, in order."""
+    """Collects the steps of one lookup, in order; with `explain` off, only what it read from the cache.
 
-    def __init__(self, clock: Clock) -> None:
+    `reads` is the text under each cache key that the lookup has read, None for an absent one. As long as `repeatable`,
+    nothing but these texts and the settings decided how it ended.
+    """
+
+    def __init__(self, clock: Clock, *, explain: bool = True) -> None:
         self._clock = clock
         self._start = clock.monotonic()
+        self._explain = explain
         self.steps: list[Step] = []
+        self.reads: dict[str, str | None] = {}
+        self.repeatable = True
 
-    def add(self, name: str, **facts: Fact) -> None:
-        self.steps.append(Step(self.elapsed(), name, facts))
+    def read(self, layer: str, name: str, key: str, text: str | None) -> None:
+        """Note what the cache held for a name. Reading the same again is not worth a step."""
+        if key in self.reads and self.reads[key] == text:
+            return
+        self.repeatable = self.repeatable and key not in self.reads
+        self.reads[key] = text
+        if self._explain:
+            self._add("cache", {"layer": layer, "key": name, "value": text})
+
+    def saw(self, name: str, **facts: Fact) -> None:
+        """Note what followed from what was read and from the settings."""
+        if self._explain:
+            self._add(name, facts)
+
+    def did(self, name: str, **facts: Fact) -> None:
+        """Note what the outside was asked, or another lookup has answered: it may end otherwise next time."""
+        self.repeatable = False
+        if self._explain:
+            self._add(name, facts)
 
     def elapsed(self) -> float:
         """Return seconds since the lookup began."""
         return self._clock.monotonic() - self._start
+
+    def _add(self, name: str, facts: Mapping[str, Fact]) -> None:
+        self.steps.append(Step(self.elapsed(), name, facts))

@@ -4,8 +4,10 @@ The cache may fail at any time. A failed read is a miss and a failed write is lo
 probe without its lock could become a herd.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
 
 from mxcheck_service.core import codec
@@ -14,6 +16,7 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl, verdict_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import CacheBackend, CacheError
+from mxcheck_service.trace import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -37,33 +40,34 @@ class CacheLayers:
         fail_ttl = improvements.expire_dns_fail
         self._dns_fail_ttl = settings.expire_dns if fail_ttl is None else fail_ttl
 
-    async def domain(self, domain: str) -> DomainEntry | None:
+    async def domain(self, domain: str, trace: Trace) -> DomainEntry | None:
+        """Return the `d:` entry of a domain."""
         if not self._dns_ttl:
             return None
-        value = await self._read(f"{self._prefix}:d:{domain}")
+        (value,) = await self._read("d", [domain], trace)
         return None if value is None else codec.decode_domain(value)
 
     async def store_domain(self, domain: str, entry: DomainEntry) -> None:
         await self._store_dns(f"{self._prefix}:d:{domain}", entry, codec.encode(entry, implicit=True))
 
-    async def hosts(self, names: Sequence[str]) -> list[HostEntry | None]:
+    async def hosts(self, names: Sequence[str], trace: Trace) -> list[HostEntry | None]:
         """Return the `m:` entries of several hosts, in their order."""
         if not self._dns_ttl:
             return [None] * len(names)
-        values = await self._read_many([f"{self._prefix}:m:{name}" for name in names])
+        values = await self._read("m", names, trace)
         return [None if value is None else codec.decode_host(value) for value in values]
 
     async def store_host(self, name: str, entry: HostEntry) -> None:
         await self._store_dns(f"{self._prefix}:m:{name}", entry, codec.encode(entry))
 
-    async def addresses(self, ips: Sequence[str]) -> list[AddressEntry | None]:
+    async def addresses(self, ips: Sequence[str], trace: Trace) -> list[AddressEntry | None]:
         """Return the `i:` entries of several addresses, in their order."""
-        values = await self._read_many([self._address_key(ip) for ip in ips])
+        values = await self._read("i", ips, trace)
         return [None if value is None else codec.decode_address(value) for value in values]
 
     async def store_verdict(self, ip: str, outcome: Outcome) -> None:
         """Write a verdict over the lock, with the lifetime of its kind."""
-        await self._write(self._address_key(ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
+        await self._backend.put(self._address_key(ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
 
     async def claim(self, ip: str) -> Claim | Outcome:
         """Claim the probe of an address; an Outcome is a verdict that another worker has published meanwhile."""
@@ -102,27 +106,22 @@ class CacheLayers:
     def _address_key(self, ip: str) -> str:
         return f"{self._prefix}:i:{ip}"
 
+    def watch(self, ip: str) -> AbstractContextManager[asyncio.Event | None]:
+        """Yield an event that is set when the entry of an address may have changed; None: nothing tells."""
+        return self._backend.watch(self._address_key(ip))
+
     async def _store_dns(self, key: str, entry: DomainEntry | HostEntry, value: str) -> None:
         ttl = self._dns_fail_ttl if entry is Verdict.DNS_FAIL else self._dns_ttl
         if self._dns_ttl and ttl:
-            await self._write(key, value, ttl)
+            await self._backend.put(key, value, ttl)
 
-    async def _read(self, key: str) -> str | None:
+    async def _read(self, layer: str, names: Sequence[str], trace: Trace) -> list[str | None]:
+        keys = [f"{self._prefix}:{layer}:{name}" for name in names]
         try:
-            return await self._backend.get(key)
-        except CacheError as error:
-            _log.debug("cache read %s: %s", key, error)
-            return None
-
-    async def _read_many(self, keys: list[str]) -> list[str | None]:
-        try:
-            return await self._backend.get_many(keys)
+            values = await self._backend.get_many(keys)
         except CacheError as error:
             _log.debug("cache read %s: %s", keys, error)
-            return [None] * len(keys)
-
-    async def _write(self, key: str, value: str, ttl: int) -> None:
-        try:
-            await self._backend.set(key, value, ttl)
-        except CacheError as error:
-            _log.error("cache write %s: %s", key, error)
+            values = [None] * len(keys)
+        for name, key, value in zip(names, keys, values, strict=True):
+            trace.read(layer, name, key, value)
+        return values

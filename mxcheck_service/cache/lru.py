@@ -1,42 +1,71 @@
 """A bounded store in the process whose entries have an end."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mxcheck_service.ports import Clock
 
 
+class Kept(NamedTuple):
+    """A value, None for a key known to be absent, until `end` in the clock's time."""
+
+    value: str | None
+    end: float
+
+
 class ExpiringLru:
-    """Text by key, each entry until its end in the clock's time; past `max_entries` the longest unused goes first."""
+    """Values by key, each until its end; past `max_entries` the longest unused goes first.
+
+    The counters only grow: `hits` and `misses` of keys asked for, `evictions` for want of room.
+    """
 
     def __init__(self, max_entries: int, clock: Clock) -> None:
         self._max_entries = max_entries
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._entries: OrderedDict[str, Kept] = OrderedDict()
+        self.hits = self.misses = self.evictions = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[tuple[str, str, float]]:
-        """Yield (key, value, end) of every entry, the longest unused first, those past their end too."""
-        return ((key, value, end) for key, (value, end) in self._entries.items())
+    def __iter__(self) -> Iterator[tuple[str, Kept]]:
+        """Yield every entry, the longest unused first, those past their end too."""
+        return iter(self._entries.items())
 
-    def get(self, key: str) -> str | None:
+    def get(self, key: str) -> Kept | None:
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        value, end = entry
-        if end <= self._clock.monotonic():
+        if entry is not None:
+            if entry.end > self._clock.monotonic():
+                self._entries.move_to_end(key)
+                self.hits += 1
+                return entry
             del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return value
+        self.misses += 1
+        return None
 
-    def put(self, key: str, value: str, end: float) -> None:
-        self._entries[key] = (value, end)
+    def unchanged(self, reads: Iterable[tuple[str, str | None]], *, absent: bool = False) -> bool:
+        """Tell whether each key is here with just this value. With `absent`, a key that is not here counts as None."""
+        entries, now = self._entries, self._clock.monotonic()
+        for key, value in reads:
+            entry = entries.get(key)
+            if entry is None or entry.end <= now:
+                if not absent or value is not None:
+                    self.misses += 1
+                    return False
+            elif entry.value != value:
+                return False
+            else:
+                entries.move_to_end(key)
+                self.hits += 1
+        return True
+
+    def put(self, key: str, value: str | None, end: float) -> None:
+        self._entries[key] = Kept(value, end)
         self._entries.move_to_end(key)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
+            self.evictions += 1
 
     def drop(self, key: str) -> None:
         self._entries.pop(key, None)

@@ -1,6 +1,8 @@
 """The embedded cache: in the process, for running without Redis."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from mxcheck_service.cache.lru import ExpiringLru
 from mxcheck_service.ports import Clock
@@ -16,23 +18,33 @@ class MemoryCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        return self._entries.unchanged(reads, absent=True)
+
     async def get(self, key: str) -> str | None:
-        return self._entries.get(key)
+        entry = self._entries.get(key)
+        return entry.value if entry else None
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
-        return [self._entries.get(key) for key in keys]
+        return [await self.get(key) for key in keys]
 
     async def set(self, key: str, value: str, ttl: int) -> None:
         self._entries.put(key, value, self._clock.monotonic() + ttl)
 
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        await self.set(key, value, ttl)
+
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
-        if self._entries.get(key) is not None:
+        if await self.get(key) is not None:
             return False
         await self.set(key, value, ttl)
         return True
 
     async def delete(self, key: str) -> None:
         self._entries.drop(key)
+
+    def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
+        return nullcontext()
 
     async def ping(self) -> None:
         pass
@@ -43,4 +55,4 @@ class MemoryCache:
     def snapshot(self) -> dict[str, tuple[str, float]]:
         """Return every live entry with the seconds it has left."""
         now = self._clock.monotonic()
-        return {key: (value, end - now) for key, value, end in self._entries if end > now}
+        return {key: (value, end - now) for key, (value, end) in self._entries if value is not None and end > now}

@@ -4,7 +4,10 @@ Source: Redis' server-assisted client-side caching, broadcasting mode (`CLIENT T
 nothing is heard from Redis (`cache.tracking` tells) nothing is kept, and every read goes through.
 """
 
-from collections.abc import Sequence
+import asyncio
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from mxcheck_service.cache.lru import ExpiringLru
 from mxcheck_service.cache.redis import RedisCache
@@ -16,24 +19,28 @@ class NearCache:
     """A `CacheBackend` over another one. Holds at most `max_entries`; the one longest unused goes first.
 
     An entry never outlives its time in Redis, a lock is never kept, and neither is what changed while it was fetched.
+    That a key is absent is kept, too: Redis tells of its coming as well.
     """
 
     def __init__(self, far: RedisCache, *, max_entries: int, clock: Clock) -> None:
         self._far = far
         self._clock = clock
-        self._entries = ExpiringLru(max_entries, clock)
         self._coherent = False
+        self._longest = math.inf
         # Fetches under way by key, and the keys among them whose answer may be old by the time it is here.
         self._fetching: dict[str, int] = {}
         self._changed: set[str] = set()
         self._epoch = 0
+        self._watches: dict[str, set[asyncio.Event]] = {}
+        self.entries = ExpiringLru(max_entries, clock)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
-    def begin(self) -> None:
-        """Keep what is read from now on: from now on changes are told."""
+    def begin(self, longest: float = math.inf) -> None:
+        """Keep what is read from now on, for `longest` seconds at most where changes are not told."""
         self._coherent = True
+        self._longest = longest
 
     def end(self) -> None:
         """Forget everything and keep nothing: changes are not told any more."""
@@ -44,31 +51,37 @@ class NearCache:
         """Forget these keys, which have changed; None: all of them."""
         if keys is None:
             self._epoch += 1
-            self._entries.clear()
+            self.entries.clear()
+            for watches in self._watches.values():
+                _set(watches)
             return
         for key in keys:
-            self._entries.drop(key)
+            self.entries.drop(key)
             if key in self._fetching:
                 self._changed.add(key)
+            _set(self._watches.get(key, ()))
+
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        return self.entries.unchanged(reads)
 
     async def get(self, key: str) -> str | None:
-        value = self._entries.get(key)
-        if value is None:
-            value = await self._far.get(key) if not self._coherent else (await self._fetch([key], alone=True))[0]
-        return value
+        return await self._far.get(key)
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
-        if not self._coherent:
-            return await self._far.get_many(keys)
-        values = {key: self._entries.get(key) for key in keys}
-        missing = [key for key, value in values.items() if value is None]
-        if missing:
-            values |= zip(missing, await self._fetch(missing, alone=False), strict=True)
-        return [values[key] for key in keys]
+        known = {key: kept for key in keys if (kept := self.entries.get(key))}
+        missing = [key for key in keys if key not in known]
+        fetched = dict(zip(missing, await self._fetch(missing), strict=True)) if missing else {}
+        return [known[key].value if key in known else fetched[key] for key in keys]
 
     async def set(self, key: str, value: str, ttl: int) -> None:
         try:
             await self._far.set(key, value, ttl)
+        finally:
+            self.forget([key])
+
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        try:
+            await self._far.put(key, value, ttl)
         finally:
             self.forget([key])
 
@@ -84,6 +97,20 @@ class NearCache:
         finally:
             self.forget([key])
 
+    @contextmanager
+    def watch(self, key: str) -> Iterator[asyncio.Event | None]:
+        if not self._coherent or self._longest < math.inf:
+            yield None
+            return
+        told = asyncio.Event()
+        self._watches.setdefault(key, set()).add(told)
+        try:
+            yield told
+        finally:
+            self._watches[key].discard(told)
+            if not self._watches[key]:
+                del self._watches[key]
+
     async def ping(self) -> None:
         await self._far.ping()
 
@@ -91,22 +118,35 @@ class NearCache:
         self.end()
         await self._far.close()
 
-    async def _fetch(self, keys: Sequence[str], *, alone: bool) -> list[str | None]:
-        """Read from Redis and keep what has not changed meanwhile; `alone`: a value of another type is an error."""
-        # The time left is counted from before the question, so that the near entry ends no later than the far one.
-        asked = self._clock.monotonic()
+    async def _fetch(self, keys: Sequence[str]) -> list[str | None]:
+        """Read from Redis, and keep what has not changed meanwhile."""
+        if not self._coherent:
+            return await self._far.get_many(keys)
         epoch = self._epoch
         for key in keys:
             self._fetching[key] = self._fetching.get(key, 0) + 1
         try:
-            found = await self._far.get_many_with_ttl(keys, strict=alone)
-            for key, entry in zip(keys, found, strict=True):
-                if entry and entry[0] != LOCK and key not in self._changed and self._coherent and epoch == self._epoch:
-                    self._entries.put(key, entry[0], asked + entry[1])
+            values = await self._far.get_many(keys)
+            ends = dict.fromkeys(keys, self._clock.monotonic() + self._longest)
+            found = [key for key, value in zip(keys, values, strict=True) if value is not None]
+            if found:
+                # Counted from before the question, so that the near entry ends no later than the far one.
+                asked = self._clock.monotonic()
+                for key, left in zip(found, await self._far.seconds_left(found), strict=True):
+                    ends[key] = min(ends[key], asked + left)
+            if self._coherent and epoch == self._epoch:
+                for key, value in zip(keys, values, strict=True):
+                    if value != LOCK and key not in self._changed:
+                        self.entries.put(key, value, ends[key])
         finally:
             for key in keys:
                 self._fetching[key] -= 1
                 if not self._fetching[key]:
                     del self._fetching[key]
                     self._changed.discard(key)
-        return [entry[0] if entry else None for entry in found]
+        return values
+
+
+def _set(events: Iterable[asyncio.Event]) -> None:
+    for event in events:
+        event.set()

@@ -1,9 +1,12 @@
 """The shared cache in Redis: one class, the client chosen by the URL."""
 
+import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -12,13 +15,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mxcheck_service.cache.batch import Batches, Command
 from mxcheck_service.ports import CacheError
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-def connect(url: str, *, timeout: float, max_connections: int) -> "RedisCache":
+def connect(url: str, *, timeout: float, max_connections: int, batching: bool = True) -> "RedisCache":
     """Return a cache on the server that the URL names. Nothing is connected yet; `timeout` is seconds per command.
 
     A command on a connection that the server has closed meanwhile is tried once more on a new one, so that a restarted
@@ -32,7 +35,7 @@ def connect(url: str, *, timeout: float, max_connections: int) -> "RedisCache":
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
-    return RedisCache(Redis.from_pool(pool))
+    return RedisCache(Redis.from_pool(pool), batching=batching)
 
 
 def listener(url: str, *, timeout: float) -> Redis:
@@ -45,62 +48,80 @@ def listener(url: str, *, timeout: float) -> Redis:
 
 
 class RedisCache:
-    """A `CacheBackend` over a redis-py client. Values are octets in and out: latin-1 loses none of them."""
+    """A `CacheBackend` over a redis-py client. Values are octets in and out: latin-1 loses none of them.
 
-    def __init__(self, client: Redis) -> None:
+    With `batching` the commands of concurrent requests go out together (see `cache.batch`), without it each one goes
+    out by itself.
+    """
+
+    def __init__(self, client: Redis, *, batching: bool = True) -> None:
         self._client = client
+        self._batches = Batches(self._execute) if batching else None
         self._down = False
 
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        return not reads
+
     async def get(self, key: str) -> str | None:
-        return _text(await self._call(self._client.get(key)))
+        return _text(await self._ask("GET", key))
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         if not keys:
             return []
-        return [_text(value) for value in await self._call(self._client.mget(keys))]
+        return [_readable(reply) for reply in await self._ask_all([("GET", key) for key in keys])]
 
-    async def get_many_with_ttl(self, keys: Sequence[str], *, strict: bool) -> list[tuple[str, float] | None]:
-        """Return (value, seconds left) in the order of `keys`, infinity for an entry without end.
-
-        A key of another type is None, or with `strict` a CacheError.
-        """
-        pipeline = self._client.pipeline(transaction=False)
-        if strict:
-            for key in keys:
-                pipeline.get(key)
-        else:
-            pipeline.mget(keys)
-        for key in keys:
-            pipeline.pttl(key)
-        replies = await self._call(pipeline.execute())
-        values = replies[: len(keys)] if strict else replies[0]
-        found: list[tuple[str, float] | None] = []
-        for value, milliseconds in zip(values, replies[-len(keys) :], strict=True):
-            left = math.inf if milliseconds == -1 else milliseconds / 1000
-            found.append((value.decode("latin-1"), left) if value is not None and left > 0 else None)
-        return found
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        """Return how long each key has to live: infinity for one without end, 0 for an absent one."""
+        replies = [_accepted(reply) for reply in await self._ask_all([("PTTL", key) for key in keys])]
+        return [math.inf if milliseconds == -1 else max(0, milliseconds) / 1000 for milliseconds in replies]
 
     async def set(self, key: str, value: str, ttl: int) -> None:
-        await self._call(self._client.set(key, value.encode("latin-1"), ex=ttl))
+        await self._ask("SET", key, value.encode("latin-1"), "EX", ttl)
+
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        command = ("SET", key, value.encode("latin-1"), "EX", ttl)
+        try:
+            if self._batches is None:
+                await self._ask(*command)
+            else:
+                self._batches.add([command]).add_done_callback(partial(_tell_failure, key))
+        except CacheError as error:
+            _log.error("cache write %s: %s", key, error)
 
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
-        return bool(await self._call(self._client.set(key, value.encode("latin-1"), ex=ttl, nx=True)))
+        return bool(await self._ask("SET", key, value.encode("latin-1"), "EX", ttl, "NX"))
 
     async def delete(self, key: str) -> None:
-        await self._call(self._client.delete(key))
+        await self._ask("DEL", key)
+
+    def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
+        return nullcontext()
 
     async def ping(self) -> None:
-        await self._call(self._client.ping())
+        await self._ask("PING")
 
     async def close(self) -> None:
+        """Close, after what was put has been written."""
+        if self._batches is not None:
+            await self._batches.drain()
         await self._client.aclose()
 
-    async def _call(self, command: Awaitable[T]) -> T:
-        """Await a command; raises CacheError. The log tells once when Redis is lost and once when it is back."""
+    async def _ask(self, *command: str | bytes | int) -> Any:
+        """Return the reply to one command; raises CacheError."""
+        (reply,) = await self._ask_all([command])
+        return _accepted(reply)
+
+    async def _ask_all(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Return a reply or an error for each command; raises CacheError when there are none."""
+        return await (self._execute(commands) if self._batches is None else self._batches.add(commands))
+
+    async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Send commands in one pipeline. The log tells once when Redis is lost and once when it is back."""
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
         try:
-            result = await command
-        except ResponseError as error:
-            raise CacheError(f"Redis refused the command: {error}") from error
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
             if not self._down:
                 self._down = True
@@ -110,9 +131,30 @@ class RedisCache:
         if self._down:
             self._down = False
             _log.warning("Redis is back")
-        return result
+        return replies
 
 
-def _text(value: bytes | str | None) -> str | None:
-    """Return a reply as text. The client is built without decoding, so replies are octets; its types allow for both."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def _accepted(reply: Any) -> Any:
+    """Return a reply that is no error; raises CacheError."""
+    if isinstance(reply, Exception):
+        raise CacheError(f"Redis refused the command: {reply}") from reply
+    return reply
+
+
+def _text(reply: bytes | None) -> str | None:
+    return None if reply is None else reply.decode("latin-1")
+
+
+def _readable(reply: Any) -> str | None:
+    """Return the value of a key, None for one of another type as MGET does."""
+    if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+        return None
+    return _text(_accepted(reply))
+
+
+def _tell_failure(key: str, written: asyncio.Future[Sequence[Any]]) -> None:
+    try:
+        (reply,) = written.result()
+        _accepted(reply)
+    except CacheError as error:
+        _log.error("cache write %s: %s", key, error)

@@ -7,8 +7,9 @@ domain that a reader's reply would go to, not a verdict on syntax.
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
+from typing import NamedTuple
 
 import idna
 
@@ -24,11 +25,12 @@ _COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
 _LIST_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[,;]|[^"<,;]+', re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?\s]{0,1024})\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
-_PLAIN_ADDRESS = re.compile(r'[^\s"<>(),;:\\\[\]@]+@[^\s"<>(),;:\\\[\]@]+')
+_ATOMS = r'[^\s"<>(),;:\\\[\]@]+'
+_ONE_ADDRESS = re.compile(rf"""(?:"[^"\\]*"[ \t]*|[^"<>(),;:\\\[\]@]*)<{_ATOMS}@({_ATOMS})>|{_ATOMS}@({_ATOMS})""")
+"""The forms nearly all headers have: one bare address, or a display name without specials and one in angle brackets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What the message says about its sender. Header fields are raw header values or bare addresses."""
 
     sender: str | None = None
@@ -53,27 +55,28 @@ def candidates(
     The envelope sender's domain, or HELO for the null sender; then Reply-To (as in rspamd its first header only), then
     From. Raises TooManyAddresses.
     """
-    found: dict[str, Source] = {}
-
-    def record(source: Source, texts: Iterable[str]) -> None:
-        for text in texts:
-            domain = normalize(text, skip_literals=improvements.skip_address_literals)
-            if domain:
-                found.setdefault(domain, source)
-
     # Best source first, so that the first entry of a domain is the one to keep.
+    texts: list[tuple[Source, Iterable[str]]] = []
     if settings.check_from:
-        record(Source.FROM, _envelope_domain(envelope))
-    if settings.check_reply_to:
-        decoded = (decode_words(value) for value in envelope.reply_to[:1])
-        record(Source.REPLY_TO, _header_domains("reply_to", decoded, max_addresses))
-    if settings.check_mime_from:
-        record(Source.MIME_FROM, _header_domains("mime_from", envelope.mime_from, max_addresses))
-    return tuple(Candidate(domain, source) for domain, source in found.items())
+        # A sender without a domain is a null sender to rspamd's parser, too.
+        texts.append((Source.FROM, (_domain_part(envelope.sender or "") or envelope.helo or "",)))
+    if settings.check_reply_to and envelope.reply_to:
+        texts.append(
+            (Source.REPLY_TO, _header_domains("reply_to", map(decode_words, envelope.reply_to[:1]), max_addresses))
+        )
+    if settings.check_mime_from and envelope.mime_from:
+        texts.append((Source.MIME_FROM, _header_domains("mime_from", envelope.mime_from, max_addresses)))
+    found: dict[str, Candidate] = {}
+    for source, domains in texts:
+        for text in domains:
+            domain = normalize(text, improvements.skip_address_literals)
+            if domain and domain not in found:
+                found[domain] = Candidate(domain, source)
+    return tuple(found.values())
 
 
 @lru_cache(maxsize=REMEMBERED)
-def normalize(text: str, *, skip_literals: bool) -> str | None:
+def normalize(text: str, skip_literals: bool) -> str | None:
     """Return the domain name to look up: lower case, A-labels (RFC 5890); None for what is no domain name.
 
     A trailing dot is kept: it is part of the reference's cache key. An IPv4 address in place of a name is taken for
@@ -95,11 +98,16 @@ def normalize(text: str, *, skip_literals: bool) -> str | None:
     return name
 
 
-def header_domains(value: str) -> Iterator[str]:
-    """Yield the domain part of each address in a header value, as written; addresses without one yield nothing."""
-    if _PLAIN_ADDRESS.fullmatch(value):
-        yield from _with_domain(value)
-        return
+def header_domains(value: str) -> Iterable[str]:
+    """Return the domain part of each address in a header value, as written; addresses without one give nothing."""
+    one = _ONE_ADDRESS.fullmatch(value)
+    if one is None:
+        return _all_domains(value)
+    domain = (one[1] or one[2]).removesuffix(".")
+    return (domain,) if domain else ()
+
+
+def _all_domains(value: str) -> Iterator[str]:
     text = _without_comments(value)
     pending = ""
     for match in _LIST_TOKEN.finditer(text):
@@ -121,6 +129,8 @@ def header_domains(value: str) -> Iterator[str]:
 
 def decode_words(value: str) -> str:
     """Decode the RFC 2047 encoded words of a header value; what cannot be decoded stays as it is."""
+    if "=?" not in value:
+        return value
     # Blanks between two encoded words are not part of the text (RFC 2047 section 6.2).
     return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub("", value))
 
@@ -137,19 +147,11 @@ def _decode_word(word: re.Match[str]) -> str:
         return word[0]
 
 
-def _envelope_domain(envelope: Envelope) -> Iterator[str]:
-    # A sender without a domain is a null sender to rspamd's parser, too.
-    yield _domain_part(envelope.sender or "") or envelope.helo or ""
-
-
-def _header_domains(field: str, values: Iterable[str], limit: int) -> Iterator[str]:
-    count = 0
-    for value in values:
-        for domain in header_domains(value):
-            count += 1
-            if count > limit:
-                raise TooManyAddresses(field, limit)
-            yield domain
+def _header_domains(field: str, values: Iterable[str], limit: int) -> list[str]:
+    domains = list(islice(chain.from_iterable(map(header_domains, values)), limit + 1))
+    if len(domains) > limit:
+        raise TooManyAddresses(field, limit)
+    return domains
 
 
 def _with_domain(address: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Flag, StrEnum
+from typing import NamedTuple
 
 
 class Source(StrEnum):
@@ -69,7 +70,7 @@ class Outcome:
     smtp_code: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.verdict}:{self.smtp_code}" if self.smtp_code else self.verdict.value
+        return f"{self.verdict}:{self.smtp_code}" if self.smtp_code else str(self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,7 @@ class MxHost:
     exchange: str
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A domain to look up: lower-case, A-labels only, and the best source it was found in."""
 
     domain: str
@@ -115,8 +115,7 @@ class Lookup:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DomainResult:
+class DomainResult(NamedTuple):
     """A candidate with its lookup; `partial`: the deadline came before the verdict."""
 
     candidate: Candidate
@@ -124,8 +123,7 @@ class DomainResult:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolHit:
+class SymbolHit(NamedTuple):
     """A symbol to insert. `weight` is rspamd's dynamic multiplier, `metric_score` the symbol's own weight."""
 
     name: str

@@ -1,12 +1,12 @@
 """Gates: is this message checked, is it rejected or greylisted, and how long does a verdict live."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
-from mxcheck_service.core.model import Action, DomainResult, Outcome, Verdict
+from mxcheck_service.core.model import Action, Outcome, Verdict
 from mxcheck_service.core.settings import MxCheckSettings
 
 _GREYLIST_SETTING = MappingProxyType(
@@ -28,8 +28,7 @@ class SkipReason(StrEnum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Who handed the message in, as far as the gates ask."""
 
     authenticated: bool = False
@@ -66,14 +65,18 @@ def greylists(settings: MxCheckSettings, client: Client, verdict: Verdict) -> bo
     return setting is not None and bool(getattr(settings, setting))
 
 
-def action(settings: MxCheckSettings, client: Client, results: Iterable[DomainResult]) -> Action:
-    """Return the one action for the whole message: a rejecting domain outweighs a greylisting one."""
-    verdicts = [result.lookup.outcome.verdict for result in results]
-    if any(rejects(settings, client, verdict) for verdict in verdicts):
+def action(settings: MxCheckSettings, client: Client, verdict: Verdict) -> Action:
+    """Return what the verdict about one domain asks for."""
+    if rejects(settings, client, verdict):
         return Action.REJECT
-    if any(greylists(settings, client, verdict) for verdict in verdicts):
-        return Action.GREYLIST
-    return Action.NO_ACTION
+    return Action.GREYLIST if greylists(settings, client, verdict) else Action.NO_ACTION
+
+
+def worst(actions: Collection[Action]) -> Action:
+    """Return the one action for the whole message: a rejecting domain outweighs a greylisting one."""
+    if Action.REJECT in actions:
+        return Action.REJECT
+    return Action.GREYLIST if Action.GREYLIST in actions else Action.NO_ACTION
 
 
 def verdict_ttl(settings: MxCheckSettings, outcome: Outcome) -> int:

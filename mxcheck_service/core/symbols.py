@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from mxcheck_service.core.model import DomainResult, Source, SymbolHit, Verdict
@@ -150,9 +150,12 @@ def merge(hit_list: Iterable[SymbolHit]) -> dict[str, SymbolHit]:
     merged: dict[str, SymbolHit] = {}
     for hit in hit_list:
         known = merged.get(hit.name)
-        options = known.options + hit.options if known else hit.options
-        weight = _heavier(known.weight, hit.weight) if known else hit.weight
-        merged[hit.name] = replace(hit, weight=weight, options=tuple(dict.fromkeys(options)))
+        if known is None and len(hit.options) < 2:
+            merged[hit.name] = hit
+        else:
+            weight = _heavier(known.weight, hit.weight) if known else hit.weight
+            options = known.options + hit.options if known else hit.options
+            merged[hit.name] = hit._replace(weight=weight, options=tuple(dict.fromkeys(options)))
     return merged
 
 

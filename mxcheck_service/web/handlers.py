@@ -1,9 +1,7 @@
 """The endpoints."""
 
-from collections.abc import Callable
-
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import ValidationError
 
 from mxcheck_service.checker import Checker
@@ -11,7 +9,7 @@ from mxcheck_service.core.candidates import TooManyAddresses
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
-from mxcheck_service.web.middleware import STATE, Phase
+from mxcheck_service.web.gate import STATE, Phase
 from mxcheck_service.web.schema import CheckRequest, FieldProblem
 
 CHECKER = web.AppKey("checker", Checker)
@@ -23,14 +21,21 @@ _LISTS = ("mime_from", "reply_to")
 
 async def post_check(request: web.Request) -> web.Response:
     """Check the message in the JSON body."""
-    if request.content_type != "application/json":
+    # aiohttp takes the header apart anew for each request, and nearly all say just this.
+    if request.headers.get(hdrs.CONTENT_TYPE) != "application/json" and request.content_type != "application/json":
         raise ApiError(415, f"the body must be application/json, not {request.content_type}")
-    query = _query(request)
-    explain = _take_explain(query)
-    if query:
-        raise _wrong(dict.fromkeys(query, "unknown query parameter"))
+    explain = False
+    if request.rel_url.raw_query_string:
+        query = _query(request)
+        explain = _take_explain(query)
+        if query:
+            raise _wrong(dict.fromkeys(query, "unknown query parameter"))
     body = await request.read()
-    return await _check(request, lambda: CheckRequest.model_validate_json(body), explain=explain)
+    try:
+        asked = CheckRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    return await _check(request, asked, explain=explain)
 
 
 async def get_check(request: web.Request) -> web.Response:
@@ -38,7 +43,11 @@ async def get_check(request: web.Request) -> web.Response:
     query = _query(request)
     explain = _take_explain(query)
     fields = {name: values if name in _LISTS else _only(name, values) for name, values in query.items()}
-    return await _check(request, lambda: CheckRequest.model_validate(fields, strict=False), explain=explain)
+    try:
+        asked = CheckRequest.model_validate(fields, strict=False)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    return await _check(request, asked, explain=explain)
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -58,16 +67,14 @@ async def readyz(request: web.Request) -> web.Response:
     )
 
 
-async def _check(request: web.Request, parse: Callable[[], CheckRequest], *, explain: bool) -> web.Response:
+async def _check(request: web.Request, asked: CheckRequest, *, explain: bool) -> web.Response:
     # One snapshot at entry: a reload puts another checker in place, and this request keeps its own.
     checker = request.app[CHECKER]
     try:
-        report = await checker.check(parse().message())
-    except ValidationError as error:
-        raise _invalid(error) from None
+        report = await checker.check(asked.message(explain=explain))
     except TooManyAddresses as error:
         raise _wrong({error.field: str(error)}) from None
-    return web.Response(body=orjson.dumps(schema.reply(report, explain=explain)), content_type="application/json")
+    return web.Response(body=orjson.dumps(schema.reply(report)), content_type="application/json")
 
 
 def _query(request: web.Request) -> dict[str, list[str]]:

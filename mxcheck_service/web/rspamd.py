@@ -29,7 +29,7 @@ async def check(request: web.Request) -> web.Response:
         report = await checker.check(message)
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
-    document: dict[str, Any] = {**schema.reply(report, explain=False), "required_score": _REQUIRED_SCORE}
+    document: dict[str, Any] = {**schema.reply(report), "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from mxcheck_service.checker import DomainReport, Message, Report
 from mxcheck_service.core.candidates import Envelope
 from mxcheck_service.core.networks import parse_ip
-from mxcheck_service.trace import Trace
 
 
 def _an_ip(text: str) -> str:
@@ -38,10 +37,16 @@ class CheckRequest(BaseModel):
     deadline_ms: Annotated[int, Field(gt=0, le=3_600_000)] | None = None
     """Answer within this many milliseconds, with whatever is known by then."""
 
-    def message(self) -> Message:
-        envelope = Envelope(self.sender, _values(self.mime_from), _values(self.reply_to), self.helo)
+    def message(self, *, explain: bool = False) -> Message:
+        mime_from, reply_to = self.mime_from, self.reply_to
+        envelope = Envelope(
+            self.sender,
+            (mime_from,) if isinstance(mime_from, str) else mime_from or (),
+            (reply_to,) if isinstance(reply_to, str) else reply_to or (),
+            self.helo,
+        )
         deadline = None if self.deadline_ms is None else self.deadline_ms / 1000
-        return Message(envelope, self.client_ip, self.authenticated, deadline)
+        return Message(envelope, self.client_ip, self.authenticated, deadline, explain)
 
 
 class SymbolReply(TypedDict):
@@ -88,26 +93,29 @@ class Problem(TypedDict):
     errors: NotRequired[list[FieldProblem]]
 
 
-def reply(report: Report, *, explain: bool) -> CheckReply:
+def reply(report: Report) -> CheckReply:
     """Return the reply document of a report."""
+    symbols: dict[str, SymbolReply] = {}
+    total = 0.0
+    for name, hit in report.symbols.items():
+        score = hit.score
+        total += score
+        symbols[name] = {
+            "name": name,
+            "metric_score": hit.metric_score,
+            "weight": hit.weight,
+            "score": round(score, 6),
+            "options": list(hit.options),
+            "description": hit.description,
+        }
     return {
         "is_skipped": report.skip_reason is not None,
         "skip_reason": report.skip_reason,
         "action": report.action,
         "messages": {} if report.smtp_message is None else {"smtp_message": report.smtp_message},
-        "score": round(report.score, 6),
-        "symbols": {
-            name: {
-                "name": name,
-                "metric_score": hit.metric_score,
-                "weight": hit.weight,
-                "score": round(hit.score, 6),
-                "options": list(hit.options),
-                "description": hit.description,
-            }
-            for name, hit in report.symbols.items()
-        },
-        "domains": [_domain(domain, explain=explain) for domain in report.domains],
+        "score": round(total, 6),
+        "symbols": symbols,
+        "domains": [_domain(domain) for domain in report.domains],
         "partial": report.partial,
         "time_real": round(report.seconds, 6),
     }
@@ -126,7 +134,7 @@ def problem(status: int, detail: str, errors: Sequence[FieldProblem] = ()) -> Pr
     return document
 
 
-def _domain(report: DomainReport, *, explain: bool) -> DomainReply:
+def _domain(report: DomainReport) -> DomainReply:
     result = report.result
     document: DomainReply = {
         "domain": result.candidate.domain,
@@ -136,16 +144,8 @@ def _domain(report: DomainReport, *, explain: bool) -> DomainReply:
         "cached": result.lookup.cached,
         "time_ms": round(report.seconds * 1000, 3),
     }
-    if explain:
-        document["trace"] = _trace(report.trace)
+    if report.steps:
+        document["trace"] = [
+            {"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts} for step in report.steps
+        ]
     return document
-
-
-def _trace(trace: Trace) -> list[dict[str, Any]]:
-    return [{"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts} for step in trace.steps]
-
-
-def _values(field: str | list[str] | None) -> Sequence[str]:
-    if field is None:
-        return ()
-    return (field,) if isinstance(field, str) else field

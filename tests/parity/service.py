@@ -1,7 +1,8 @@
 """The service, run on a scenario: the real checker on fakes of its seams, in virtual time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import assert_never
 
 from mxcheck_service import app, config, maps
@@ -141,6 +142,10 @@ class FakeRedis:
         present: dict[str, tuple[str, int | None]] = dict.fromkeys(self._wrong_type, (WRONG_TYPE, None))
         return present | {key: (value, self._ttls.get(key)) for key, (value, _) in self._memory.snapshot().items()}
 
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        """Nothing is kept in the process."""
+        return not reads
+
     async def get(self, key: str) -> str | None:
         """GET."""
         await self._reading()
@@ -160,6 +165,11 @@ class FakeRedis:
         self._note(key, value, ttl)
         await self._memory.set(key, value, ttl)
 
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        """SET EX; a failure is lost."""
+        with suppress(CacheError):
+            await self.set(key, value, ttl)
+
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
         """SET NX EX."""
         await self._writing()
@@ -178,6 +188,10 @@ class FakeRedis:
         await self._writing()
         self._wrong_type.discard(key)
         await self._memory.delete(key)
+
+    def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
+        """Nothing tells."""
+        return nullcontext()
 
     async def ping(self) -> None:
         """PING."""
@@ -212,7 +226,7 @@ async def run(scenario: Scenario) -> Outcome:
     world = Adapters(redis, FakeResolver(scenario), dialer, VirtualClock(), background)
     checker = app.checker(settings, maps.load(settings.mx_check), world)
     message = schema.CheckRequest.model_validate(dict(scenario.request.body)).message()
-    reply = schema.reply(await checker.check(message), explain=False)
+    reply = schema.reply(await checker.check(message))
     await background.drain(A_YEAR)
     return Outcome(
         symbols={name: Hit(symbol["weight"], tuple(symbol["options"])) for name, symbol in reply["symbols"].items()},

@@ -51,27 +51,27 @@ def mailboxes(draw: st.DrawFn) -> tuple[str, str]:
 
 @given(st.one_of(any_text, specials, domains), st.booleans())
 def test_normalized_name_is_clean_or_none(text: str, skip_literals: bool) -> None:
-    name = normalize(text, skip_literals=skip_literals)
+    name = normalize(text, skip_literals)
     assert name is None or CLEAN.fullmatch(name)
 
 
 @given(st.one_of(any_text, specials, domains), st.booleans())
 def test_normalizing_again_changes_nothing(text: str, skip_literals: bool) -> None:
-    name = normalize(text, skip_literals=skip_literals)
+    name = normalize(text, skip_literals)
     if name is not None:
-        assert normalize(name, skip_literals=skip_literals) == name
+        assert normalize(name, skip_literals) == name
 
 
 @given(st.one_of(any_text, specials, domains))
 def test_skipping_literals_only_takes_names_away(text: str) -> None:
-    skipped = normalize(text, skip_literals=True)
-    assert skipped in (None, normalize(text, skip_literals=False))
+    skipped = normalize(text, True)
+    assert skipped in (None, normalize(text, False))
 
 
 @given(domains)
 def test_ordinary_name_stays_as_it_is(name: str) -> None:
-    assert normalize(name, skip_literals=True) == name
-    assert normalize(name.upper(), skip_literals=True) == name
+    assert normalize(name, True) == name
+    assert normalize(name.upper(), True) == name
 
 
 @given(headers)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 from mxcheck_service.cache.memory import MemoryCache
@@ -179,6 +180,9 @@ class FailingCache:
     failing: Collection[str] = ()
     calls: list[str] = field(default_factory=list)
 
+    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+        return not reads
+
     async def get(self, key: str) -> str | None:
         self._call("get")
         return await self.inner.get(key)
@@ -191,6 +195,11 @@ class FailingCache:
         self._call("set")
         await self.inner.set(key, value, ttl)
 
+    async def put(self, key: str, value: str, ttl: int) -> None:
+        """As promised: a failure is not raised."""
+        with suppress(CacheError):
+            await self.set(key, value, ttl)
+
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
         self._call("set_if_absent")
         return await self.inner.set_if_absent(key, value, ttl)
@@ -198,6 +207,9 @@ class FailingCache:
     async def delete(self, key: str) -> None:
         self._call("delete")
         await self.inner.delete(key)
+
+    def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
+        return nullcontext()
 
     async def ping(self) -> None:
         self._call("ping")

@@ -17,7 +17,7 @@ ROWS = (
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
-    ("names", "probing"),
+    ("names", "probing", "remembered"),
     ("pipeline",),
     ("checker",),
     ("web",),

@@ -98,8 +98,8 @@ def test_helo(helo: str | None, domain: str | None) -> None:
 def test_address_in_place_of_a_name_is_skipped_or_taken_for_the_name_it_spells(
     text: str, skipped: str | None, taken: str | None
 ) -> None:
-    assert normalize(text, skip_literals=True) == skipped
-    assert normalize(text, skip_literals=False) == taken
+    assert normalize(text, True) == skipped
+    assert normalize(text, False) == taken
 
 
 def test_literal_of_a_sender_is_looked_up_by_the_name_it_spells_unless_skipped() -> None:
@@ -164,7 +164,7 @@ L63, L64 = "a" * 63, "a" * 64
 )
 def test_name_to_look_up(text: str, name: str | None) -> None:
     """A-labels in lower case, within the bounds of RFC 1035 section 2.3.4; None for what is no name."""
-    assert normalize(text, skip_literals=True) == name
+    assert normalize(text, True) == name
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.codec import AddressList, MxList, Slot
 from mxcheck_service.core.model import Family, MxHost, Outcome, Verdict
 from mxcheck_service.core.settings import REFERENCE, MxCheckSettings
+from mxcheck_service.trace import Trace
 from tests.unit.fakes import FailingCache, FakeClock
 
 IP = "11.0.0.1"
@@ -17,6 +18,7 @@ LOCK_TTL = 3
 SETTINGS = MxCheckSettings()
 MX_LIST = MxList((MxHost(10, "mx.example"),))
 ADDRESSES = AddressList(Family.V4, (IP,))
+TRACE = Trace(FakeClock())
 
 
 class Bench:
@@ -83,18 +85,18 @@ async def test_each_layer_has_its_keys_values_and_lifetimes() -> None:
         "own:m:mx.example": (f"v4:{IP}", 7),
         f"own:i:{IP}": ("gd", 11),
     }
-    assert await bench.layers.domain("d.example") == MX_LIST
-    assert await bench.layers.domain("a.example") == ADDRESSES
-    assert await bench.layers.hosts(["none.example", "mx.example"]) == [None, ADDRESSES]
-    assert await bench.layers.addresses(["11.0.0.2", IP]) == [None, Outcome(Verdict.GOOD)]
+    assert await bench.layers.domain("d.example", TRACE) == MX_LIST
+    assert await bench.layers.domain("a.example", TRACE) == ADDRESSES
+    assert await bench.layers.hosts(["none.example", "mx.example"], TRACE) == [None, ADDRESSES]
+    assert await bench.layers.addresses(["11.0.0.2", IP], TRACE) == [None, Outcome(Verdict.GOOD)]
 
 
 async def test_dns_that_is_not_cached_is_neither_read_nor_written_but_verdicts_are() -> None:
     bench = Bench(replace(SETTINGS, expire_dns=0))
     await bench.memory.set("rmx:d:d.example", "no", 1000)
     await bench.memory.set("rmx:m:mx.example", "no", 1000)
-    assert await bench.layers.domain("d.example") is None
-    assert await bench.layers.hosts(["mx.example"]) == [None]
+    assert await bench.layers.domain("d.example", TRACE) is None
+    assert await bench.layers.hosts(["mx.example"], TRACE) == [None]
     await bench.layers.store_domain("d.example", Verdict.NULL)
     await bench.layers.store_host("mx.example", ADDRESSES)
     await bench.layers.store_verdict(IP, Outcome(Verdict.REFUSED))
@@ -109,16 +111,16 @@ async def test_values_outside_the_grammar_are_misses_but_garbage_of_an_address()
     bench = Bench()
     for key in ("rmx:d:d.example", "rmx:m:mx.example", KEY):
         await bench.memory.set(key, "junk", 1000)
-    assert await bench.layers.domain("d.example") is None
-    assert await bench.layers.hosts(["mx.example"]) == [None]
-    assert await bench.layers.addresses([IP]) == [Slot.GARBAGE]
+    assert await bench.layers.domain("d.example", TRACE) is None
+    assert await bench.layers.hosts(["mx.example"], TRACE) == [None]
+    assert await bench.layers.addresses([IP], TRACE) == [Slot.GARBAGE]
 
 
 async def test_cache_that_fails_is_a_cache_that_knows_nothing_and_forgets_everything() -> None:
     bench = Bench(failing=())
-    assert await bench.layers.domain("d.example") is None
-    assert await bench.layers.hosts(["a.example", "b.example"]) == [None, None]
-    assert await bench.layers.addresses([IP]) == [None]
+    assert await bench.layers.domain("d.example", TRACE) is None
+    assert await bench.layers.hosts(["a.example", "b.example"], TRACE) == [None, None]
+    assert await bench.layers.addresses([IP], TRACE) == [None]
     await bench.layers.store_domain("d.example", MX_LIST)
     await bench.layers.store_host("mx.example", ADDRESSES)
     await bench.layers.store_verdict(IP, Outcome(Verdict.GOOD))

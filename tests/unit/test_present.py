@@ -29,7 +29,8 @@ def shown(renderable: RenderableType, *, width: int = 100, colour: bool = False)
 
 def report(lookup: Lookup, *hits: SymbolHit, trace: Trace | None = None) -> Report:
     candidate = Candidate("d.example", Source.FROM)
-    domain = DomainReport(DomainResult(candidate, lookup), 0.012, trace or Trace(FakeClock()))
+    steps = trace.steps if trace else ()
+    domain = DomainReport(DomainResult(candidate, lookup), Action.GREYLIST, hits, 0.012, steps)
     return Report(None, Action.GREYLIST, None, {hit.name: hit for hit in hits}, [domain], 0.0134)
 
 
@@ -86,9 +87,9 @@ def test_steps_are_shown_only_when_asked_for() -> None:
     clock = FakeClock()
     trace = Trace(clock)
     clock.now += 0.0015
-    trace.add("dns", type="MX", question="d.example", answer=["10 mx.example."])
-    trace.add("cache", layer="d", value=None, usable=False)
-    trace.add("probe", greeting=[], text="220 hi\x1b[31m\r\n")
+    trace.saw("dns", type="MX", question="d.example", answer=["10 mx.example."])
+    trace.saw("cache", layer="d", value=None, usable=False)
+    trace.saw("probe", greeting=[], text="220 hi\x1b[31m\r\n")
     result = report(Lookup(Outcome(Verdict.GOOD), "mx.example"), trace=trace)
     text = shown(present.report("d.example", result, explain=True), width=200)
     assert re.search(r"1\.5 ms +dns +type=MX +question=d\.example +answer=10 mx\.example\.", text)
@@ -104,7 +105,7 @@ NASTY = "\x1b[2J\x9b31m\r\nMX_GOOD[red]{host}\ud800"
 def test_nothing_from_the_wire_gets_at_the_terminal(colour: bool) -> None:
     """Names may come out of a shared cache, where anything can stand."""
     trace = Trace(FakeClock())
-    trace.add("cache", value=NASTY, answer=[NASTY])
+    trace.saw("cache", value=NASTY, answer=[NASTY])
     for verdict in (Verdict.GOOD, Verdict.BAD_MX):
         result = report(Lookup(Outcome(verdict), NASTY, key=NASTY), hit("S", 3.0, NASTY), trace=trace)
         text = shown(present.report(NASTY, result, explain=True), width=300, colour=colour)

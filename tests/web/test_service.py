@@ -7,7 +7,7 @@ from aiohttp import web
 
 from mxcheck_service.ports import CacheError
 from mxcheck_service.web import handlers, schema
-from mxcheck_service.web.middleware import STATE, Phase
+from mxcheck_service.web.gate import STATE, Phase
 from tests.lab import dns_behaviours as dns
 from tests.lab.dnsd import DnsServer
 from tests.lab.redis import RedisServer
