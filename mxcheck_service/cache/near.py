@@ -126,11 +126,12 @@ class NearCache:
         for key in keys:
             self._fetching[key] = self._fetching.get(key, 0) + 1
         try:
-            values = await self._far.get_many(keys)
+            # Counted from before each question, so that a near entry is no older than allowed, and ends no later than
+            # the far one.
             ends = dict.fromkeys(keys, self._clock.monotonic() + self._longest)
+            values = await self._far.get_many(keys)
             found = [key for key, value in zip(keys, values, strict=True) if value is not None]
             if found:
-                # Counted from before the question, so that the near entry ends no later than the far one.
                 asked = self._clock.monotonic()
                 for key, left in zip(found, await self._far.seconds_left(found), strict=True):
                     ends[key] = min(ends[key], asked + left)
