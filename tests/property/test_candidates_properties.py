@@ -2,11 +2,12 @@
 
 import re
 import string
+from operator import itemgetter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxcheck_service.core.candidates import Envelope, candidates, decode_words, header_domains, normalize
+from mxcheck_service.core.candidates import Envelope, _all_domains, candidates, decode_words, header_domains, normalize
 from mxcheck_service.core.model import Source
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, MxCheckSettings
 
@@ -84,6 +85,22 @@ def test_any_header_value_is_decoded(value: str) -> None:
     text = decode_words(value)
     if "=?" not in value:
         assert text == value
+
+
+# Biased to what both ways of reading must agree on: nearly-right single addresses.
+pieces = st.sampled_from(
+    ["a", "Jo", "one.example", ".", "@", "a@one.example", "<", ">", "<a@one.example>", '"', '"a b"', '"a,b(c"', "(", ")",
+     "(c)", ",", ";", ":", "\\", '\\"', "[", "]", "[192.0.2.1]", " ", "\t", "\r\n ", "\x0b", "\x1c", "\x85", "\xa0",
+     "\u2003", "\x00", "=?utf-8?q?a=40b?=", "=?", "?=", "\u00e4", "\ud800"]
+)  # fmt: skip
+"""Among the blanks are those which only Unicode knows."""
+nearly_addresses = st.one_of(st.lists(pieces, max_size=12).map("".join), mailboxes().map(itemgetter(0)), headers)
+
+
+@given(nearly_addresses)
+@settings(max_examples=2000)
+def test_a_single_address_is_read_as_it_would_be_in_a_list(value: str) -> None:
+    assert list(header_domains(value)) == list(_all_domains(value))
 
 
 @given(st.lists(mailboxes(), min_size=1, max_size=6))
