@@ -21,6 +21,7 @@ from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
 from mxcheck_service.remembered import RememberedLookups
+from mxcheck_service.renewal import Renewal
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -99,16 +100,16 @@ class Checker:
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
-        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember)
         cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
+        names = Names(settings, cache, adapters.resolver)
+        probing = Probing(settings, improvements, cache, prober, adapters.clock)
         self._pipeline = Pipeline(
-            maps,
-            IpClasses(settings, improvements),
-            Names(settings, cache, adapters.resolver),
-            Probing(settings, improvements, cache, prober, adapters.clock),
-            probe_attempts=improvements.probe_attempts,
+            maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )
+        soon = policy.renewal_window(settings) if improvements.refresh_ahead else 0.0
+        renewal = Renewal(cache, names, probing, adapters.clock, adapters.background, soon=soon)
+        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember, soon=soon, ending=renewal.ending)
 
     async def check(self, message: Message) -> Report:
         """Check a message; raises core.candidates.TooManyAddresses."""

@@ -18,7 +18,7 @@ ROWS = (
     ("config",),
     ("cache", "dns", "maps", "prober"),
     ("names", "probing", "remembered"),
-    ("pipeline",),
+    ("pipeline", "renewal"),
     ("checker",),
     ("web",),
     ("app", "present"),
