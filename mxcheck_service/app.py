@@ -22,7 +22,6 @@ from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
-from mxcheck_service.web.handlers import CACHE, CHECKER
 from mxcheck_service.web.routes import routes
 
 _log = logging.getLogger(__name__)
@@ -73,10 +72,8 @@ def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings) as built:
-            app[CACHE] = built.cache
             app[BACKGROUND] = built.background
-            app[CHECKER] = checker(settings, loaded, built)
-            app[STATE].phase = Phase.READY
+            state.begin(checker(settings, loaded, built), built.cache)
             yield
 
     app.cleanup_ctx.append(world)

@@ -13,13 +13,13 @@ from enum import Enum
 import orjson
 from aiohttp import hdrs, web
 
+from mxcheck_service.checker import Checker
+from mxcheck_service.ports import CacheBackend
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Phase(Enum):
@@ -31,17 +31,26 @@ class Phase(Enum):
 
 
 class State:
-    """The one mutable thing of the web layer: the phase, and how many checks are under way."""
+    """What handlers serve from, and the one mutable thing of the web layer: a reload puts another checker in place."""
+
+    checker: Checker
+    cache: CacheBackend
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
         self.active = 0
         self._idle: asyncio.Event | None = None
 
+    def begin(self, checker: Checker, cache: CacheBackend) -> None:
+        """Serve from now on."""
+        self.checker = checker
+        self.cache = cache
+        self.phase = Phase.READY
+
     def leave(self) -> None:
         """Count one check less."""
         self.active -= 1
-        if self._idle and not self.active:
+        if self._idle is not None and not self.active:
             self._idle.set()
 
     async def idle(self) -> None:
@@ -52,6 +61,8 @@ class State:
 
 
 STATE = web.AppKey("state", State)
+Handler = Callable[[web.Request, State], Awaitable[web.Response]]
+Served = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Gate:
@@ -66,19 +77,19 @@ class Gate:
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
-    def open(self, handler: Handler) -> Handler:
+    def open(self, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
 
         async def serve(request: web.Request) -> web.Response:
             try:
-                response = await handler(request)
+                response = await handler(request, self._state)
             except Exception as error:
                 response = _failure(request, error)
             return self._kept_alive(request, response)
 
         return serve
 
-    def guarded(self, handler: Handler) -> Handler:
+    def guarded(self, handler: Handler) -> Served:
         """Wrap a handler that does the service's work: guarded, counted and shed."""
         state = self._state
 
@@ -88,7 +99,7 @@ class Gate:
                 return self._kept_alive(request, refusal)
             state.active += 1
             try:
-                response = await handler(request)
+                response = await handler(request, state)
             except Exception as error:
                 response = _failure(request, error)
             finally:

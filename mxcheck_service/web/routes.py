@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from mxcheck_service.web import handlers, rspamd
-from mxcheck_service.web.gate import Gate, Handler, problem
+from mxcheck_service.web.gate import Gate, Handler, State, problem
 
 
 def routes(gate: Gate) -> list[web.RouteDef]:
@@ -24,7 +24,7 @@ def _unrouted(known: list[web.RouteDef]) -> Handler:
     for route in known:
         allowed.setdefault(route.path, []).append(route.method)
 
-    async def unrouted(request: web.Request) -> web.Response:
+    async def unrouted(request: web.Request, state: State) -> web.Response:
         methods = allowed.get(request.path)
         if methods is None:
             return problem(404, f"{request.method} {request.path}: there is no such path")
