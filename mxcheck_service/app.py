@@ -18,12 +18,13 @@ from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
 from mxcheck_service.dns import AresResolver
+from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
-from mxcheck_service.web.handlers import CACHE, CHECKER
-from mxcheck_service.web.routes import routes
+from mxcheck_service.web.handlers import CACHE, CHECKER, METRICS
+from mxcheck_service.web.routes import ENDPOINTS, routes
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +59,9 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
     )
 
 
-def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
-    """Return the web application; its adapters live as long as it runs."""
+def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | None = None) -> web.Application:
+    """Return the web application; its adapters live as long as it runs. `metrics`: those that workers share."""
+    metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
     app = web.Application(client_max_size=server.max_body_bytes)
     state = app[STATE] = State()
@@ -69,13 +71,15 @@ def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
         auth_token=None if server.auth_token is None else server.auth_token.get_secret_value(),
         keepalive_seconds=server.keepalive_seconds,
     )
-    app.add_routes(routes(gate))
+    app[METRICS] = metrics
+    app.add_routes(routes(gate, metrics))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings) as built:
             app[CACHE] = built.cache
             app[BACKGROUND] = built.background
             app[CHECKER] = checker(settings, loaded, built)
+            _count(built, metrics)
             app[STATE].phase = Phase.READY
             yield
 
@@ -127,6 +131,16 @@ async def _drain(app: web.Application, seconds: float) -> None:
     cancelled = await app[BACKGROUND].drain(max(0.0, end - asyncio.get_running_loop().time()))
     if cancelled:
         _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
+
+
+def _count(world: Adapters, metrics: Metrics) -> None:
+    """Let the metrics read what objects of this process count by themselves."""
+    metrics.background_tasks.read_from(lambda: len(world.background))
+    if isinstance(near := world.cache, NearCache):
+        metrics.near_cache_entries.read_from(lambda: len(near))
+        metrics.near_cache_hits.read_from(lambda: near.entries.hits)
+        metrics.near_cache_misses.read_from(lambda: near.entries.misses)
+        metrics.near_cache_evictions.read_from(lambda: near.entries.evictions)
 
 
 @asynccontextmanager

@@ -7,12 +7,14 @@ a warm check costs.
 import asyncio
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 
 import orjson
 from aiohttp import hdrs, web
 
+from mxcheck_service.metrics import Metrics
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.schema import FieldProblem
@@ -114,6 +116,18 @@ class Gate:
         if self._state.active >= self._most_active:
             return problem(503, f"{self._state.active} requests are under way", headers={hdrs.RETRY_AFTER: "1"})
         return None
+
+
+def counted(endpoint: str, handler: Handler, metrics: Metrics) -> Handler:
+    """Wrap a handler so that its requests are counted by `endpoint`: a route, never the path that was asked for."""
+
+    async def serve(request: web.Request) -> web.Response:
+        started = time.monotonic()
+        response = await handler(request)
+        metrics.request(endpoint, response.status, time.monotonic() - started)
+        return response
+
+    return serve
 
 
 def _failure(request: web.Request, error: Exception) -> web.Response:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from mxcheck_service.checker import Checker
 from mxcheck_service.core.candidates import TooManyAddresses
+from mxcheck_service.metrics import CONTENT_TYPE, Metrics
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
@@ -14,6 +15,7 @@ from mxcheck_service.web.schema import CheckRequest, FieldProblem
 
 CHECKER = web.AppKey("checker", Checker)
 CACHE = web.AppKey("cache", CacheBackend)
+METRICS = web.AppKey("metrics", Metrics)
 
 _SWITCH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}
 _LISTS = ("mime_from", "reply_to")
@@ -65,6 +67,11 @@ async def readyz(request: web.Request) -> web.Response:
         status=200 if ready else 503,
         headers={} if ready else {"Retry-After": "1"},
     )
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """What was counted, by all workers together, in Prometheus' text form."""
+    return web.Response(body=request.app[METRICS].text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 async def _check(request: web.Request, asked: CheckRequest, *, explain: bool) -> web.Response:

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("core",),
     ("ports",),
-    ("background", "log", "trace"),
+    ("background", "log", "metrics", "trace"),
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
