@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -29,8 +30,10 @@ from mxcheck_service.web.routes import ENDPOINTS, routes
 _log = logging.getLogger(__name__)
 
 BACKGROUND = web.AppKey("background", Background)
-_LAST_WORDS: Final = 1.0
+LAST_WORDS: Final = 1.0
 """Seconds for requests to write their answer after the drain."""
+_FOLD_SECONDS: Final = 1.0
+"""How old a worker's gauges may be when another one tells them."""
 
 
 @asynccontextmanager
@@ -87,12 +90,32 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
     return app
 
 
-async def serve(settings: Settings) -> None:
-    """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish."""
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a process gets that serves as one of several."""
+
+    metrics: Metrics
+    """Shared by all of them."""
+    listening: Callable[[], None]
+    """To be called once, when connections are accepted."""
+    leave: int
+    """A file descriptor that becomes readable when the process is to end."""
+
+
+def load_maps(settings: Settings) -> maps.LoadedMaps:
+    """Load the maps and log what is odd about them; raises MapError."""
     loaded = maps.load(settings.mx_check)
     for problem in loaded.problems:
         _log.warning("%s", problem)
-    app = application(settings, loaded)
+    return loaded
+
+
+async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership | None = None) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish.
+
+    `member`: be one of several processes that serve the same port.
+    """
+    app = application(settings, loaded, member.metrics if member else None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,20 +124,39 @@ async def serve(settings: Settings) -> None:
         app,
         access_log=None,
         keepalive_timeout=settings.server.keepalive_seconds,
-        shutdown_timeout=_LAST_WORDS,
+        shutdown_timeout=LAST_WORDS,
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.server.host, settings.server.port)
+        site = web.TCPSite(runner, settings.server.host, settings.server.port, reuse_port=member is not None)
         await site.start()
-        for address in runner.addresses:
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            _log.info("listening on http://%s:%d, cache %s", host, address[1], mask_url(settings.cache.url))
-        await stop.wait()
+        if member is None:
+            announce(settings, runner.addresses)
+            await stop.wait()
+        else:
+            loop.add_reader(member.leave, stop.set)
+            member.listening()
+            await _fold_until(stop, member.metrics)
+            loop.remove_reader(member.leave)
         await _drain(app, settings.server.drain_seconds)
     finally:
         await runner.cleanup()
     _log.info("stopped")
+
+
+def announce(settings: Settings, addresses: Iterable[Sequence[Any]]) -> None:
+    """Log where the service is to be found; an address is (IP, port, …)."""
+    for ip, port, *_ in addresses:
+        host = f"[{ip}]" if ":" in ip else ip
+        _log.info("listening on http://%s:%d, cache %s", host, port, mask_url(settings.cache.url))
+
+
+async def _fold_until(stop: asyncio.Event, metrics: Metrics) -> None:
+    """Keep what other workers tell about this one up to date, until `stop`."""
+    while not stop.is_set():
+        metrics.fold()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _FOLD_SECONDS)
 
 
 async def _drain(app: web.Application, seconds: float) -> None:

@@ -22,6 +22,7 @@ ROWS = (
     ("checker",),
     ("web",),
     ("app", "present"),
+    ("workers",),
     ("cli",),
     ("__main__",),
 )
