@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 BACKGROUND = web.AppKey("background", Background)
 LAST_WORDS: Final = 1.0
 """Seconds for requests to write their answer after the drain."""
+_CANCEL_AGAIN: Final = 0.1
+"""Seconds that a cancelled task has to end before it is cancelled again."""
 _FOLD_SECONDS: Final = 1.0
 """How old a worker's gauges may be when another one tells them."""
 
@@ -175,6 +177,13 @@ async def _drain(app: web.Application, seconds: float) -> None:
         _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
 
 
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Return once a task has ended. It is told more than once: redis-py 8 drops a cancellation while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+
+
 def _count(world: Adapters, metrics: Metrics) -> None:
     """Let the metrics read what objects of this process count by themselves."""
     metrics.background_tasks.read_from(lambda: len(world.background))
@@ -206,7 +215,6 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
             try:
                 yield near
             finally:
-                tracking.cancel()
-                await asyncio.gather(tracking, return_exceptions=True)
+                await _cancelled(tracking)
     finally:
         await far.close()

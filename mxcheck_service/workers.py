@@ -69,6 +69,19 @@ def run(settings: Settings) -> None:
             parent.end()
 
 
+class Pauses:
+    """How long to wait before a dead worker is started again."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+
+    def after(self, number: int, lived: float) -> float:
+        """Return seconds for worker `number`, which has `lived` for so many."""
+        again = number in self._last and lived < _LONG_LIFE
+        self._last[number] = min(_LONGEST_PAUSE, 2 * self._last[number]) if again else _FIRST_PAUSE
+        return self._last[number]
+
+
 class _Parent:
     """Keeps `server.workers` processes alive."""
 
@@ -78,19 +91,19 @@ class _Parent:
         self._metrics = Metrics(ENDPOINTS, settings.server.workers)
         self._leave, self._stay = os.pipe()
         self._workers: dict[int, _Worker] = {}
-        # When a worker is to be started, and how often it has died young.
         self._due = dict.fromkeys(range(settings.server.workers), time.monotonic())
-        self._deaths = dict.fromkeys(self._due, 0)
+        """When a worker that is not there is to be started."""
+        self._pauses = Pauses()
         self._start_failures = 0
 
     def supervise(self, stop: socket.socket, addresses: Sequence[Any]) -> None:
         """Start workers, again and again when they die, until `stop` is readable; raises WorkersFailed."""
-        announced = False
+        announced, wanted = False, self._settings.server.workers
         while True:
             for number, due in list(self._due.items()):
                 if due <= time.monotonic():
                     self._start(number)
-            if not announced and sum(worker.listens for worker in self._workers.values()) == len(self._deaths):
+            if not announced and sum(worker.listens for worker in self._workers.values()) == wanted:
                 announce(self._settings, addresses)
                 announced = True
             if self._wait(stop):
@@ -176,8 +189,7 @@ class _Parent:
                 raise WorkersFailed(
                     f"{_START_FAILURES} workers in a row did not come to listen; the last, worker {number}, {how}"
                 )
-        self._deaths[number] = 1 if lived >= _LONG_LIFE else self._deaths[number] + 1
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._deaths[number] - 1))
+        pause = self._pauses.after(number, lived)
         self._due[number] = time.monotonic() + pause
         _log.error("worker %d %s; it is started again in %.1f s", number, how, pause)
 
