@@ -172,16 +172,25 @@ class TestDeath:
             service.start()
             await until(lambda: len(workers(service)) == WORKERS, "it starts again on the same port")
 
+    @pytest.mark.parametrize(
+        ("fault", "last_words", "in_log"),
+        [
+            ("async def fail(*_): raise RuntimeError('no luck')\nworkers.serve = fail",
+             "ended with exit code 1 after 0 s", "RuntimeError: no luck"),
+            ("def fail(): raise BlockingIOError(11, 'no room')\nworkers.os.fork = fail",
+             "cannot be started ([Errno 11] no room)", "it is started again in 0.1 s"),
+        ],
+        ids=["it fails", "there is no room for it"],
+    )  # fmt: skip
     async def test_workers_that_never_come_to_listen_end_the_service(
-        self, settings: dict[str, Any], tmp_path: Path
+        self, settings: dict[str, Any], tmp_path: Path, fault: str, last_words: str, in_log: str
     ) -> None:
         settings["server"] |= {"port": free_port()}
         config = write_config(tmp_path, settings)
         program = (
             "import sys\n"
             "from mxcheck_service import cli, workers\n"
-            "async def serve(*_): raise RuntimeError('no luck')\n"
-            "workers.serve = serve\n"
+            f"{fault}\n"
             f"sys.exit(cli.main(['serve', '--config', {str(config)!r}]))\n"
         )
         child = Child("mxcheck", [sys.executable, "-c", program], tmp_path / "log")
@@ -190,8 +199,8 @@ class TestDeath:
         assert await asyncio.to_thread(child.wait) == 2
         last = child.log.splitlines()[-1]
         assert last.startswith("mxcheck: 5 workers in a row did not come to listen; the last, worker ")
-        assert last.endswith("ended with exit code 1 after 0 s")
-        assert "RuntimeError: no luck" in child.log
+        assert last.endswith(last_words)
+        assert in_log in child.log
         assert is_free(settings["server"]["port"])
 
 
