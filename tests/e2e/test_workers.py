@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.test_processes import PROMPTLY, held_back, until
 from tests.lab import dns_behaviours as dns
 from tests.lab.dnsd import DnsServer
+from tests.lab.exposition import Exposition
 from tests.lab.process import Child
 from tests.lab.redis import RedisServer
 from tests.lab.service import COMMAND, Service, mxcheck, write_config
@@ -115,14 +116,20 @@ class TestTogether:
         async with serving(settings | lab) as service, connections(CONNECTIONS) as sessions:
             url = f"{service.url}/v1/check?sender=a@slow.test&deadline_ms=30000"
             asking = [asyncio.create_task(get(session, url)) for session in sessions]
-            async with asyncio.timeout(10):
-                while (await service.metrics()).value("mxcheck_background_tasks") != CONNECTIONS:
-                    pass
-            answer.set()
-            await asyncio.gather(*asking)
-            async with asyncio.timeout(10):
-                while (await service.metrics()).value("mxcheck_background_tasks") != 0:
-                    pass
+            # Over one connection, so that one worker alone is scraped; the other one tells by itself.
+            async with connections(1) as (scraper,):
+
+                async def until_there_are(tasks: int) -> None:
+                    async with asyncio.timeout(10):
+                        told = None
+                        while told is None or told.value("mxcheck_background_tasks") != tasks:
+                            async with scraper.get(f"{service.url}/metrics") as response:
+                                told = Exposition(await response.text())
+
+                await until_there_are(CONNECTIONS)
+                answer.set()
+                await asyncio.gather(*asking)
+                await until_there_are(0)
 
     async def test_port_0_is_one_free_port_for_all(self, settings: dict[str, Any], tmp_path: Path) -> None:
         settings["server"] |= {"port": 0}
