@@ -212,7 +212,8 @@ def _reserve(host: str, port: int) -> Iterator[socket.socket]:
             taken.close()
             reason = str(error.strerror).lower()
             raise OSError(error.errno, f"error while attempting to bind on address {address}: {reason}") from None
-        # Only now: bound with this option, another mxcheck's workers would be joined instead of noticed.
+        # Only now: bound with this option, another mxcheck's workers would be joined instead of noticed. What is
+        # noticed is a socket that listens; two services started in the same moment are beyond it.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         port = taken.getsockname()[1]
         yield taken
