@@ -151,7 +151,7 @@ def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
 
 def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield (settings involved, the first one to blame; message)."""
-    if settings.server.workers > 1 and settings.cache.url.startswith("memory://"):
+    if settings.server.workers > 1 and settings.cache.embedded:
         yield (
             ("server.workers", "cache.url"),
             f"{settings.server.workers} workers need a cache that they share, or each would make the same probes: "

@@ -1,9 +1,12 @@
 """GET /metrics of a running service, and the document that lists what is there."""
 
+import asyncio
 import re
 from pathlib import Path
 
+from mxcheck_service.web.routes import ENDPOINTS
 from tests.lab.exposition import Exposition
+from tests.lab.redis import RedisServer
 from tests.web.conftest import Client, StartService
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -37,6 +40,27 @@ async def test_requests_are_counted_by_route_never_by_what_was_asked(client: Cli
     assert told.value("mxcheck_request_duration_seconds_count", endpoint="/v1/check") == 3
     assert 0 < told.value("mxcheck_request_duration_seconds_sum", endpoint="/v1/check") < 5
     assert "good.test" not in str(told.samples)
+
+
+def test_every_route_is_counted_by_its_path(client: Client) -> None:
+    """One that were not would be counted as `other`, with what leads nowhere."""
+    paths = {resource.canonical for resource in client.server.app.router.resources()}  # type: ignore[attr-defined]
+    assert paths - {"/{path}"} == set(ENDPOINTS)
+
+
+async def test_the_near_cache_tells_what_it_does(start: StartService, redis_server: RedisServer) -> None:
+    client = await start(cache={"url": redis_server.url})
+    async with asyncio.timeout(10):
+        # Nothing is kept before Redis tells of changes.
+        while (told := await scrape(client)).value("mxcheck_near_cache_entries") == 0:
+            async with client.post("/v1/check", json={"sender": "a@good.test"}):
+                pass
+    assert told.value("mxcheck_near_cache_misses_total") > 0
+    before = told.value("mxcheck_near_cache_hits_total")
+    async with asyncio.timeout(10):
+        while (await scrape(client)).value("mxcheck_near_cache_hits_total") == before:
+            async with client.post("/v1/check", json={"sender": "a@good.test"}):
+                pass
 
 
 async def test_a_scrape_is_counted_in_the_next_one(client: Client) -> None:
