@@ -7,6 +7,7 @@ a warm check costs.
 import asyncio
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 
@@ -14,6 +15,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from mxcheck_service.checker import Checker
+from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
@@ -36,7 +38,8 @@ class State:
     checker: Checker
     cache: CacheBackend
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
         self.phase = Phase.STARTING
         self.active = 0
         self._idle: asyncio.Event | None = None
@@ -77,40 +80,45 @@ class Gate:
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
-    def open(self, handler: Handler) -> Served:
+    def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
-
-        async def serve(request: web.Request) -> web.Response:
-            try:
-                response = await handler(request, self._state)
-            except Exception as error:
-                response = _failure(request, error)
-            return self._kept_alive(request, response)
-
-        return serve
-
-    def guarded(self, handler: Handler) -> Served:
-        """Wrap a handler that does the service's work: guarded, counted and shed."""
         state = self._state
 
         async def serve(request: web.Request) -> web.Response:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return self._kept_alive(request, refusal)
-            state.active += 1
+            started = time.monotonic()
             try:
                 response = await handler(request, state)
             except Exception as error:
                 response = _failure(request, error)
-            finally:
-                state.leave()
-            return self._kept_alive(request, response)
+            return self._finished(endpoint, request, response, started)
 
         return serve
 
-    def _kept_alive(self, request: web.Request, response: web.Response) -> web.Response:
-        if self._state.phase is Phase.READY and request.keep_alive:
+    def guarded(self, endpoint: str, handler: Handler) -> Served:
+        """Wrap a handler that does the service's work: guarded, counted and shed."""
+        state = self._state
+
+        async def serve(request: web.Request) -> web.Response:
+            started = time.monotonic()
+            response = self._refusal(request)
+            if response is None:
+                state.active += 1
+                try:
+                    response = await handler(request, state)
+                except Exception as error:
+                    response = _failure(request, error)
+                finally:
+                    state.leave()
+            return self._finished(endpoint, request, response, started)
+
+        return serve
+
+    def _finished(self, endpoint: str, request: web.Request, response: web.Response, started: float) -> web.Response:
+        state = self._state
+        if state.phase is Phase.READY and request.keep_alive:
             response.headers.update(self._keep_alive)
+        # By the route, never by the path that was asked for.
+        state.metrics.request(endpoint, response.status, time.monotonic() - started)
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:

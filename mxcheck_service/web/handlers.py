@@ -5,6 +5,7 @@ from aiohttp import hdrs, web
 from pydantic import ValidationError
 
 from mxcheck_service.core.candidates import TooManyAddresses
+from mxcheck_service.metrics import CONTENT_TYPE
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
@@ -61,6 +62,11 @@ async def readyz(request: web.Request, state: State) -> web.Response:
         status=200 if ready else 503,
         headers={} if ready else {"Retry-After": "1"},
     )
+
+
+async def metrics(request: web.Request, state: State) -> web.Response:
+    """What was counted, by all workers together, in Prometheus' text form."""
+    return web.Response(body=state.metrics.text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 async def _check(state: State, asked: CheckRequest, *, explain: bool) -> web.Response:

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("core",),
     ("ports",),
-    ("background", "log", "trace"),
+    ("background", "log", "metrics", "trace"),
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
@@ -22,6 +22,7 @@ ROWS = (
     ("checker",),
     ("web",),
     ("app", "present"),
+    ("workers",),
     ("cli",),
     ("__main__",),
 )
