@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
@@ -22,6 +23,9 @@ from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
+
+_LOOK: Final = 0.01
+"""Seconds between two looks at whether the last check is over, while draining."""
 
 
 class Phase(Enum):
@@ -42,7 +46,6 @@ class State:
         self.metrics = metrics
         self.phase = Phase.STARTING
         self.active = 0
-        self._idle: asyncio.Event | None = None
 
     def begin(self, checker: Checker, cache: CacheBackend) -> None:
         """Serve from now on."""
@@ -50,17 +53,10 @@ class State:
         self.cache = cache
         self.phase = Phase.READY
 
-    def leave(self) -> None:
-        """Count one check less."""
-        self.active -= 1
-        if self._idle is not None and not self.active:
-            self._idle.set()
-
     async def idle(self) -> None:
         """Wait until no check is under way."""
-        if self.active:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
+        while self.active:
+            await asyncio.sleep(_LOOK)
 
 
 STATE = web.AppKey("state", State)
@@ -108,7 +104,7 @@ class Gate:
                 except Exception as error:
                     response = _failure(request, error)
                 finally:
-                    state.leave()
+                    state.active -= 1
             return self._finished(endpoint, request, response, started)
 
         return serve
