@@ -87,6 +87,11 @@ class Service:
         return self._child.running
 
     @property
+    def pid(self) -> int:
+        """The main process; raises ComponentFailed when it does not run."""
+        return self._child.pid
+
+    @property
     def log(self) -> str:
         """What it wrote to stdout and stderr."""
         return self._child.log

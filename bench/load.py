@@ -1,0 +1,94 @@
+"""Callers: wrk, for as many requests as a server takes, and one that asks each question once and reads the answer."""
+
+import asyncio
+import json
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from bench.stage import OTHER_CORE
+from tests.lab.process import find_program
+
+_HEADERS: Final = "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n"
+# In microseconds, and in a form that does not change with the size of the figures.
+_DONE: Final = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  print(string.format('{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d}',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+_LENGTH: Final = re.compile(rb"^content-length: *(\d+)\r$", re.IGNORECASE | re.MULTILINE)
+
+
+class Load(NamedTuple):
+    """What wrk saw; latencies are seconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+def same(body: Mapping[str, Any]) -> str:
+    """A script of wrk for one request again and again."""
+    return f"{_HEADERS}wrk.body = [[{json.dumps(body)}]]\n"
+
+
+def varied(chunk: str) -> str:
+    """A script of wrk for a new body each time; `chunk` is Lua that ends with `return FUNCTION`, which makes one."""
+    return f"{_HEADERS}local body = (function()\n{chunk}\nend)()\n" + (
+        "request = function() return wrk.format(nil, nil, nil, body()) end\n"
+    )
+
+
+def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
+    """Send requests for so long, by one thread on the other core. Raises RuntimeError for an answer not 200."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script + _DONE)
+        file.flush()
+        argv = [find_program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, f"{url}/v1/check"]
+        run = subprocess.run(["taskset", "-c", str(OTHER_CORE), *argv], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout.splitlines()[-1])
+    if found.pop("errors") or not found["requests"]:
+        raise RuntimeError(f"wrk: {run.stdout}")
+    return Load(**found)
+
+
+async def ask(url: str, bodies: Iterator[bytes], *, connections: int, wanted: Sequence[bytes]) -> float:
+    """Send each body once over kept-alive connections and return the seconds that took.
+
+    Raises RuntimeError for an answer that is not 200 or lacks one of the `wanted` texts.
+    """
+    parts = urlsplit(url)
+    lines = ("POST /v1/check HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", "Content-Length: %d")
+    head = "\r\n".join((*lines, "", "")).encode()
+
+    async def caller(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for body in bodies:
+            writer.write(head % len(body) + body)
+            status = await reader.readuntil(b"\r\n\r\n")
+            length = _LENGTH.search(status)
+            reply = await reader.readexactly(int(length[1]) if length else 0)
+            if not status.startswith(b"HTTP/1.1 200") or not all(text in reply for text in wanted):
+                raise RuntimeError(f"{body!r} was answered {status!r} {reply!r}")
+
+    opened = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(connections)]
+    started = time.perf_counter()
+    try:
+        async with asyncio.TaskGroup() as callers:
+            for reader, writer in opened:
+                callers.create_task(caller(reader, writer))
+        return time.perf_counter() - started
+    finally:
+        for _, writer in opened:
+            writer.close()
