@@ -116,7 +116,7 @@ def _measure(
             for rspamd in rspamds.values():
                 stack.enter_context(rspamd)
         found: dict[str, list[list[float]]] = {name: [] for name in rspamds}
-        for number in range(-_WARM_UP, max(1, messages // _BLOCK)):
+        for number in range(-_WARM_UP, max(2, messages // _BLOCK)):
             for name in in_turn(list(rspamds), number):
                 seconds = block(rspamds[name], kind, set() if name == BARE else SYMBOLS[kind], _BLOCK)
                 if number >= 0:
