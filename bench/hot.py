@@ -4,20 +4,23 @@
 
 One domain in all three sources, and three different domains, all in the cache. wrk sends 16 connections' worth of the
 same request from one core; each server in turn has the other one. The servers take turns within each round, so that a
-machine whose speed drifts drifts for all of them. Needs redis-server and wrk.
+machine whose speed drifts drifts for all of them. Where others use the cores too, CPU time tells more than the rate:
+"bare's CPU of it" is what the relation of the rates would be on a machine of one's own. Needs redis-server and wrk.
 """
 
 import asyncio
 import json
+import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import report
 from bench.load import same, wrk
-from bench.stage import OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import OTHER_CORE, SERVER_CORE, Program, cpu_seconds, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -26,12 +29,26 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "1 domain": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(0)}>", "reply_to": f"b@{domain(0)}"},
     "3 domains": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(1)}>", "reply_to": f"b@{domain(2)}"},
 }
-BARE = "bare aiohttp"
+NEAR, FAR, BARE = "near cache", "no near cache", "bare aiohttp"
 
 
-def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Requests a second of each round, by kind of message and server."""
-    rates: dict[str, dict[str, list[float]]] = {}
+@dataclass(frozen=True)
+class Cost:
+    """Of one server in one round."""
+
+    rate: float
+    cpu_microseconds: float
+
+
+def cost(server: Service | Program, body: Mapping[str, Any], seconds: int) -> Cost:
+    before = cpu_seconds(server.pid)
+    load = wrk(server.url, same(body), connections=CONNECTIONS, seconds=seconds)
+    return Cost(load.rate, (cpu_seconds(server.pid) - before) / load.requests * 1e6)
+
+
+def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
+    """What each round cost, by kind of message and server."""
+    costs: dict[str, dict[str, list[Cost]]] = {}
     with ExitStack() as stack:
         with on_core(OTHER_CORE):
             redis = stack.enter_context(RedisServer())
@@ -48,13 +65,30 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[float]]]:
             fixed = folder / name
             fixed.write_text(json.dumps(reply, separators=(",", ":")))
             bare = stack.enter_context(Program("bare", str(fixed)))
-            urls = {"near cache": near.url, "no near cache": far.url, BARE: bare.url}
-            rates[name] = {server: [] for server in urls}
+            servers: dict[str, Service | Program] = {NEAR: near, FAR: far, BARE: bare}
+            costs[name] = {server: [] for server in servers}
             for number in range(rounds):
-                for server in in_turn(list(urls), number):
-                    load = wrk(urls[server], same(body), connections=CONNECTIONS, seconds=seconds)
-                    rates[name][server].append(load.rate)
-    return rates
+                for server in in_turn(list(servers), number):
+                    costs[name][server].append(cost(servers[server], body, seconds))
+    return costs
+
+
+def summary(costs: Mapping[str, Mapping[str, Sequence[Cost]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians, and the relations to the bare handler in the same round."""
+    summed: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, each in costs.items():
+        rates = {name: [cost.rate for cost in found] for name, found in each.items()}
+        cpu = {name: [cost.cpu_microseconds for cost in found] for name, found in each.items()}
+        summed[kind] = {
+            name: {
+                "rate": statistics.median(rates[name]),
+                "rate_of_bare": report.relation(rates[name], rates[BARE]),
+                "cpu_microseconds": statistics.median(cpu[name]),
+                "bare_of_cpu": report.relation(cpu[BARE], cpu[name]),
+            }
+            for name in each
+        }
+    return summed
 
 
 def main() -> None:
@@ -62,15 +96,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    rates = measure(arguments.seconds, arguments.rounds)
-    medians = {name: report.median_of(each) for name, each in rates.items()}
-    report.save(arguments, {"rates": rates, "medians": medians})
+    costs = measure(arguments.seconds, arguments.rounds)
+    medians = summary(costs)
+    rounds = {
+        kind: {name: [vars(cost) for cost in found] for name, found in each.items()} for kind, each in costs.items()
+    }
+    report.save(arguments, {"rounds": rounds, "medians": medians})
     rows = [
-        [name, server, f"{rate:,.0f}", f"{rate / each[BARE]:.2f}"]
-        for name, each in medians.items()
-        for server, rate in each.items()
+        [
+            kind,
+            name,
+            f"{median['rate']:,.0f}",
+            f"{median['rate_of_bare']:.2f}",
+            f"{median['cpu_microseconds']:.0f}",
+            f"{median['bare_of_cpu']:.2f}",
+        ]
+        for kind, each in medians.items()
+        for name, median in each.items()
     ]
-    print(report.table(["", "", "requests a second", "of bare"], rows))
+    head = ["", "", "requests a second", "of bare", "CPU µs a request", "bare's CPU of it"]
+    print(report.table(head, rows))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ done = function(summary, latency, requests)
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
 """
+WARM: Final = (b"MX_GOOD", b'"cached":true')
+"""What an answer has that came out of the cache, where every host is good."""
 _LENGTH: Final = re.compile(rb"^content-length: *(\d+)\r$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -64,11 +66,21 @@ def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
     return Load(**found)
 
 
-async def ask(url: str, bodies: Iterator[bytes], *, connections: int, wanted: Sequence[bytes]) -> float:
-    """Send each body once over kept-alive connections and return the seconds that took.
+class Answers(NamedTuple):
+    """The seconds until the last one, and each that was not 200 or lacked a wanted text."""
 
-    Raises RuntimeError for an answer that is not 200 or lacks one of the `wanted` texts.
-    """
+    seconds: float
+    wrong: Sequence[bytes]
+
+    def all_right(self) -> float:
+        """The seconds; raises RuntimeError when there is a wrong one."""
+        if self.wrong:
+            raise RuntimeError(f"{len(self.wrong)} wrong answers, such as {self.wrong[0]!r}")
+        return self.seconds
+
+
+async def ask(url: str, bodies: Iterator[bytes], *, connections: int, wanted: Sequence[bytes]) -> Answers:
+    """Send each body once over so many kept-alive connections."""
     parts = urlsplit(url)
     lines = ("POST /v1/check HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", "Content-Length: %d")
     head = "\r\n".join((*lines, "", "")).encode()
@@ -80,15 +92,16 @@ async def ask(url: str, bodies: Iterator[bytes], *, connections: int, wanted: Se
             length = _LENGTH.search(status)
             reply = await reader.readexactly(int(length[1]) if length else 0)
             if not status.startswith(b"HTTP/1.1 200") or not all(text in reply for text in wanted):
-                raise RuntimeError(f"{body!r} was answered {status!r} {reply!r}")
+                wrong.append(status + reply)
 
+    wrong: list[bytes] = []
     opened = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(connections)]
     started = time.perf_counter()
     try:
         async with asyncio.TaskGroup() as callers:
             for reader, writer in opened:
                 callers.create_task(caller(reader, writer))
-        return time.perf_counter() - started
+        return Answers(time.perf_counter() - started, wrong)
     finally:
         for _, writer in opened:
             writer.close()

@@ -36,9 +36,10 @@ Results = Mapping[str, Any]
 
 def draw_hot(results: Results, axes: Sequence[Axes]) -> None:
     medians = results["medians"]
-    shares = {kind: {name: rate / each[hot.BARE] for name, rate in each.items()} for kind, each in medians.items()}
-    _bars(axes[0], shares)
-    axes[0].set_ylabel(f"requests a second\n({hot.BARE} = 1)")
+    for axis, figure in zip(axes, ("rate_of_bare", "bare_of_cpu"), strict=True):
+        _bars(axis, {kind: {name: cost[figure] for name, cost in each.items()} for kind, each in medians.items()})
+    axes[0].set_ylabel(f"requests a second, {hot.BARE} = 1")
+    axes[1].set_ylabel(f"requests a second of CPU, {hot.BARE} = 1")
 
 
 def draw_cold(results: Results, axes: Sequence[Axes]) -> None:
@@ -79,7 +80,7 @@ def draw_zipf(results: Results, axes: Sequence[Axes]) -> None:
 
 
 DRAWINGS: Final[Mapping[str, tuple[int, Callable[[Results, Sequence[Axes]], None]]]] = {
-    "hot": (1, draw_hot),
+    "hot": (2, draw_hot),
     "cold": (2, draw_cold),
     "rspamd": (2, draw_rspamd),
     "scale": (6, draw_scale),

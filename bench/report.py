@@ -46,9 +46,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def median_of(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The median of each series that is not empty."""
-    return {name: statistics.median(values) for name, values in found.items() if values}
+def relation(values: Sequence[float], others: Sequence[float]) -> float:
+    """The median over the rounds of one's relation to the other: what slows a whole round down falls out of it."""
+    return statistics.median(value / other for value, other in zip(values, others, strict=True))
 
 
 def percentile(values: Iterable[float], percent: int) -> float:

@@ -42,8 +42,8 @@ BODIES: Final = {
     for kind, (a, b, c) in KINDS.items()
 }
 _SYMBOL: Final = re.compile(r'"((?:[A-Z_]+_)?MX_[A-Z]+)":\{')
-_BLOCK: Final = 50
-_WARM_UP: Final = 2
+_BLOCK: Final = 25
+_WARM_UP: Final = 4
 """Blocks before the measurement, which open connections and fill what remembers."""
 _QUIET: Final = {"logging.inc": 'level = "warning";'}
 

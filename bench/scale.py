@@ -24,7 +24,7 @@ import psutil
 import uvloop
 
 from bench import report
-from bench.load import Load, ask, same, varied, wrk
+from bench.load import WARM, Load, ask, same, varied, wrk
 from bench.stage import OTHER_CORE, SERVER_CORE, ZONE, address, domain, fill, in_turn, on_core, resident_bytes
 from mxcheck_service.core.maplist import GlobMap, MapEntry, RadixMap
 from tests.lab.redis import RedisServer
@@ -179,7 +179,7 @@ def _ask_about(service: Service, numbers: range) -> None:
         for first in range(0, len(numbers), _AT_A_TIME)
     )
     with on_core(OTHER_CORE):
-        uvloop.run(ask(service.url, bodies, connections=4, wanted=[b"MX_GOOD", b'"cached":true']))
+        uvloop.run(ask(service.url, bodies, connections=4, wanted=WARM)).all_right()
 
 
 def _any_of(size: int) -> str:

@@ -108,6 +108,10 @@ class Program:
         argv = [sys.executable, "-m", f"bench.{name}", str(self.port), *words]
         self._child = Child(name, argv, Path(self._folder.name) / "log")
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def __enter__(self) -> "Program":
         self._child.start(lambda: accepts_connections("127.0.0.1", self.port))
         return self
