@@ -48,7 +48,7 @@ OVERLAYS: Final[Mapping[str, Mapping[str, Any]]] = {SERVICE: {}} | (
 )
 _WARM_UP: Final = 200
 _TOLERATED: Final = 0.01
-"""Share of the answers that may be wrong: on a machine that stands still for a second some are."""
+"""Share of the answers that may be wrong: on a machine that others keep busy some time out."""
 _TAIL: Final = 0.2
 """Seconds for the service to hear from Redis what it has just written."""
 
@@ -90,7 +90,7 @@ class Stage:
         argv = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "bench.floor", *map(str, words)]
         run = subprocess.run(argv, capture_output=True, text=True, check=True)
         found = json.loads(run.stdout)
-        return Cost(count / found["seconds"], found["cpu"] / count * 1e6)
+        return _cost(count, found["seconds"], found["cpu"], wrong=found["failed"])
 
     def service(self, name: str, numbers: range, concurrency: int) -> Cost:
         service = self.services[name]
@@ -100,20 +100,18 @@ class Stage:
         answers = _check(service, measured, concurrency)
         time.sleep(_TAIL)
         cpu = cpu_seconds(service.pid) - before
-        if len(answers.wrong) > len(measured) * _TOLERATED:
-            raise RuntimeError(f"{len(answers.wrong)} wrong answers of {len(measured)}, such as {answers.wrong[0]!r}")
-        return Cost(
-            len(measured) / answers.seconds,
-            cpu / len(measured) * 1e6,
-            len(answers.wrong),
-            self._missing(name, measured),
-        )
+        missing = self._missing(name, measured)
+        return _cost(len(measured), answers.seconds, cpu, wrong=len(answers.wrong), missing=missing)
 
     def _missing(self, name: str, numbers: range) -> int:
         expected = {key: value for number in numbers for key, value in entries(number, prefix=_prefix(name)).items()}
         with self.redis.client() as client:
             found: Any = client.mget(list(expected))
         return sum(value != expected[key] for key, value in zip(expected, found, strict=True))
+
+
+def _cost(checks: int, seconds: float, cpu: float, *, wrong: int, missing: int = 0) -> Cost:
+    return Cost(checks / seconds, cpu / checks * 1e6, wrong, missing)
 
 
 def _prefix(name: str) -> str:
@@ -213,6 +211,8 @@ def main() -> None:
     head = ["at once", "", "checks a second", "CPU µs a check", "of the floor's CPU", "of the rate with batching off"]
     head.append("wrong answers, entries missing")
     print(report.table(head, rows))
+    if any(median["wrong"] > _TOLERATED * arguments.domains for each in medians.values() for median in each.values()):
+        sys.exit("More than 1% of the answers are wrong: the machine is too busy for these figures to mean anything.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m bench.floor NAMESERVER PORT FIRST COUNT CONCURRENCY
 
-It prints a line of JSON: the seconds and the CPU seconds that took.
+It prints a line of JSON: the seconds and the CPU seconds that took, and how many failed.
 """
 
 import asyncio
@@ -30,21 +30,27 @@ async def look_up(resolver: aiodns.DNSResolver, name: str, port: int) -> None:
 async def measure(nameserver: str, port: int, first: int, count: int, concurrency: int) -> dict[str, float]:
     resolver = aiodns.DNSResolver(nameservers=[nameserver], timeout=1.0, tries=2)
 
-    async def look_up_all(numbers: range) -> None:
+    async def look_up_all(numbers: range) -> int:
         left = iter(numbers)
+        failed = 0
 
         async def worker() -> None:
+            nonlocal failed
             for number in left:
-                await look_up(resolver, domain(number), port)
+                try:
+                    await look_up(resolver, domain(number), port)
+                except (aiodns.error.DNSError, OSError):
+                    failed += 1
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
                 workers.create_task(worker())
+        return failed
 
     await look_up_all(range(first, first + _WARM_UP))
     started, used = time.perf_counter(), time.process_time()
-    await look_up_all(range(first + _WARM_UP, first + _WARM_UP + count))
-    found = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - used}
+    failed = await look_up_all(range(first + _WARM_UP, first + _WARM_UP + count))
+    found = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - used, "failed": failed}
     await resolver.close()
     return found
 

@@ -134,7 +134,7 @@ def maps(options: Namespace) -> dict[str, Found]:
     }
     found: dict[str, Found] = {}
     for kind, (sizes, build, key) in kinds.items():
-        tables = {size: build(size) for size in sizes if size <= options.largest}
+        tables = {size: build(size) for size in sizes if size <= options.largest_map}
 
         def lookup(size: int, tables: Mapping[int, Any] = tables, key: Callable[[int], str] = key) -> float:
             get = tables[size].get
@@ -249,7 +249,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", default="all", choices=["all", *BENCHMARKS])
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--largest", type=int, default=1_000_000, help="size of near cache and map")
+    parser.add_argument("--largest", type=int, default=1_000_000, help="near cache, in domains")
+    parser.add_argument("--largest-map", type=int, default=1_000_000, help="entries")
     arguments = parser.parse_args()
     results: dict[str, Any] = {}
     for name in BENCHMARKS if "all" in arguments.names else arguments.names:

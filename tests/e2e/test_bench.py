@@ -64,7 +64,8 @@ def test_rspamd(tmp_path: Path) -> None:
 
 
 def test_scale(tmp_path: Path) -> None:
-    found = results(tmp_path, "scale", "--seconds", "1", "--rounds", "1", "--largest", "1000")
+    small = ("--seconds", "1", "--rounds", "1", "--largest", "1000", "--largest-map", "1000")
+    found = results(tmp_path, "scale", *small)
     assert {name: list(each) for name, each in found.items()} == {
         "near": ["1000"],
         "concurrency": ["1", "10", "100", "1000"],
