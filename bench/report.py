@@ -56,8 +56,14 @@ def percentile(values: Iterable[float], percent: int) -> float:
 
 
 def _commit() -> str:
-    argv = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit, and whether what is measured differs from it; result files and what is made of them do not count."""
+    git = ("git", "-C", str(RESULTS.parents[1]))
+    commit = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    measured = ("bench/*.py", "mxcheck_service", "rspamd")
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *measured], check=False).returncode
+    return f"{commit} with changes" if changed else commit
 
 
 def _machine() -> dict[str, Any]:
