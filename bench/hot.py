@@ -14,13 +14,12 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.load import same, wrk
-from bench.stage import OTHER_CORE, SERVER_CORE, Program, cpu_seconds, domain, fill, in_turn, on_core
+from bench.load import Cost, Server, cost, same
+from bench.stage import OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -30,20 +29,6 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "3 domains": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(1)}>", "reply_to": f"b@{domain(2)}"},
 }
 NEAR, FAR, BARE = "near cache", "no near cache", "bare aiohttp"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one server in one round."""
-
-    rate: float
-    cpu_microseconds: float
-
-
-def cost(server: Service | Program, body: Mapping[str, Any], seconds: int) -> Cost:
-    before = cpu_seconds(server.pid)
-    load = wrk(server.url, same(body), connections=CONNECTIONS, seconds=seconds)
-    return Cost(load.rate, (cpu_seconds(server.pid) - before) / load.requests * 1e6)
 
 
 def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
@@ -65,11 +50,13 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             fixed = folder / name
             fixed.write_text(json.dumps(reply, separators=(",", ":")))
             bare = stack.enter_context(Program("bare", str(fixed)))
-            servers: dict[str, Service | Program] = {NEAR: near, FAR: far, BARE: bare}
+            servers: dict[str, Server] = {NEAR: near, FAR: far, BARE: bare}
             costs[name] = {server: [] for server in servers}
             for number in range(rounds):
                 for server in in_turn(list(servers), number):
-                    costs[name][server].append(cost(servers[server], body, seconds))
+                    costs[name][server].append(
+                        cost(servers[server], same(body), connections=CONNECTIONS, seconds=seconds)
+                    )
     return costs
 
 
@@ -77,8 +64,8 @@ def summary(costs: Mapping[str, Mapping[str, Sequence[Cost]]]) -> dict[str, dict
     """Medians, and the relations to the bare handler in the same round."""
     summed: dict[str, dict[str, dict[str, float]]] = {}
     for kind, each in costs.items():
-        rates = {name: [cost.rate for cost in found] for name, found in each.items()}
-        cpu = {name: [cost.cpu_microseconds for cost in found] for name, found in each.items()}
+        rates = {name: [one.rate for one in found] for name, found in each.items()}
+        cpu = {name: [one.cpu_microseconds for one in found] for name, found in each.items()}
         summed[kind] = {
             name: {
                 "rate": statistics.median(rates[name]),
@@ -99,7 +86,7 @@ def main() -> None:
     costs = measure(arguments.seconds, arguments.rounds)
     medians = summary(costs)
     rounds = {
-        kind: {name: [vars(cost) for cost in found] for name, found in each.items()} for kind, each in costs.items()
+        kind: {name: [one._asdict() for one in found] for name, found in each.items()} for kind, each in costs.items()
     }
     report.save(arguments, {"rounds": rounds, "medians": medians})
     rows = [

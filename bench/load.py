@@ -7,10 +7,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from bench.stage import OTHER_CORE
+from bench.stage import OTHER_CORE, cpu_seconds
 from tests.lab.process import find_program
 
 _HEADERS: Final = "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\n"
@@ -77,6 +77,29 @@ class Answers(NamedTuple):
         if self.wrong:
             raise RuntimeError(f"{len(self.wrong)} wrong answers, such as {self.wrong[0]!r}")
         return self.seconds
+
+
+class Server(Protocol):
+    """A process that answers checks."""
+
+    url: str
+
+    @property
+    def pid(self) -> int: ...
+
+
+class Cost(NamedTuple):
+    """Of a request, to a server that is kept busy; others who use its core slow the rate down, but not the CPU time."""
+
+    rate: float
+    cpu_microseconds: float
+
+
+def cost(server: Server, script: str, *, connections: int, seconds: int) -> Cost:
+    """Send requests for so long; raises RuntimeError for an answer not 200."""
+    before = cpu_seconds(server.pid)
+    load = wrk(server.url, script, connections=connections, seconds=seconds)
+    return Cost(load.rate, (cpu_seconds(server.pid) - before) / load.requests * 1e6)
 
 
 async def ask(url: str, bodies: Iterator[bytes], *, connections: int, wanted: Sequence[bytes]) -> Answers:

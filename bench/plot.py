@@ -59,11 +59,11 @@ def draw_rspamd(results: Results, axes: Sequence[Axes]) -> None:
 
 
 def draw_scale(results: Results, axes: Sequence[Axes]) -> None:
-    _line(axes[0], results.get("near", {}), "microseconds", "domains in the near cache", "µs a hit")
+    _line(axes[0], results.get("near", {}), "cpu_microseconds", "domains in the near cache", "CPU µs a hit")
     _line(axes[1], results.get("near", {}), "bytes_per_entry", "domains in the near cache", "bytes an entry")
     _line(axes[2], results.get("concurrency", {}), "rate", "requests at once", "requests a second")
     _line(axes[3], results.get("concurrency", {}), "p99_milliseconds", "requests at once", "p99, ms")
-    _line(axes[4], results.get("domains", {}), "microseconds", "domains a message", "µs a request")
+    _line(axes[4], results.get("domains", {}), "cpu_microseconds", "domains a message", "CPU µs a request")
     axes[4].set_xscale("linear")
     for kind, found in results.get("maps", {}).items():
         _line(axes[5], found, "nanoseconds", "entries in the map", "ns a look-up", label=kind)

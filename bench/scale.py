@@ -24,7 +24,7 @@ import psutil
 import uvloop
 
 from bench import report
-from bench.load import WARM, Load, ask, same, varied, wrk
+from bench.load import WARM, Cost, ask, cost, same, varied, wrk
 from bench.stage import OTHER_CORE, SERVER_CORE, ZONE, address, domain, fill, in_turn, on_core, resident_bytes
 from mxcheck_service.core.maplist import GlobMap, MapEntry, RadixMap
 from tests.lab.redis import RedisServer
@@ -78,14 +78,14 @@ def near(options: Namespace) -> Found:
             found[str(size)]["bytes_per_entry"] = grown / ((size - _AT_A_TIME) * _ENTRIES_EACH)
         commands: dict[int, list[float]] = {size: [] for size in sizes}
 
-        def hits(size: int) -> Load:
+        def hits(size: int) -> Cost:
             before = _commands(redis)
-            load = wrk(services[size].url, _any_of(size), connections=_CONNECTIONS, seconds=options.seconds)
-            commands[size].append((_commands(redis) - before) / load.requests)
-            return load
+            each = cost(services[size], _any_of(size), connections=_CONNECTIONS, seconds=options.seconds)
+            commands[size].append((_commands(redis) - before) / each.rate / options.seconds)
+            return each
 
-        for size, loads in rounds(sizes, options.rounds, hits).items():
-            found[str(size)]["microseconds"] = _microseconds(loads)
+        for size, costs in rounds(sizes, options.rounds, hits).items():
+            found[str(size)]["cpu_microseconds"] = statistics.median(each.cpu_microseconds for each in costs)
             found[str(size)]["redis_commands_per_hit"] = statistics.median(commands[size])
     return found
 
@@ -113,12 +113,15 @@ def domains(options: Namespace) -> Found:
     with ExitStack() as stack:
         _, services = _start(stack, {1: _SOME}, filled=max(DOMAINS))
 
-        def message(size: int) -> Load:
+        def message(size: int) -> Cost:
             body = same({"mime_from": [f"x@{domain(number)}" for number in range(size)]})
-            return wrk(services[1].url, body, connections=_CONNECTIONS, seconds=options.seconds)
+            return cost(services[1], body, connections=_CONNECTIONS, seconds=options.seconds)
 
-        loads = rounds(DOMAINS, options.rounds, message)
-    return {str(size): {"microseconds": _microseconds(each)} for size, each in loads.items()}
+        costs = rounds(DOMAINS, options.rounds, message)
+    return {
+        str(size): {"cpu_microseconds": statistics.median(each.cpu_microseconds for each in found)}
+        for size, found in costs.items()
+    }
 
 
 def maps(options: Namespace) -> dict[str, Found]:
@@ -199,11 +202,6 @@ def _commands(redis: RedisServer) -> int:
     return int(info["total_commands_processed"])
 
 
-def _microseconds(loads: Iterable[Load]) -> float:
-    """Of the service's core, for each request: it is the one that is busy all the time."""
-    return 1e6 / statistics.median(load.rate for load in loads)
-
-
 BENCHMARKS: Final[Mapping[str, Callable[[Namespace], Any]]] = {
     "near": near,
     "concurrency": concurrency,
@@ -214,12 +212,12 @@ BENCHMARKS: Final[Mapping[str, Callable[[Namespace], Any]]] = {
 
 def tables(results: Mapping[str, Any]) -> Iterator[str]:
     if found := results.get("near"):
-        smallest = next(iter(found.values()))["microseconds"]
+        smallest = next(iter(found.values()))["cpu_microseconds"]
         rows = [
-            [f"{int(size):,}", f"{each['bytes_per_entry']:.0f}", f"{each['microseconds'] / smallest:.2f}"]
+            [f"{int(size):,}", f"{each['bytes_per_entry']:.0f}", f"{each['cpu_microseconds'] / smallest:.2f}"]
             for size, each in found.items()
         ]
-        yield report.table(["domains in the near cache", "bytes of memory an entry", "time of a hit"], rows)
+        yield report.table(["domains in the near cache", "bytes of memory an entry", "CPU time of a hit"], rows)
     if found := results.get("concurrency"):
         slowest = next(iter(found.values()))["rate"]
         rows = [
@@ -232,9 +230,9 @@ def tables(results: Mapping[str, Any]) -> Iterator[str]:
         ]
         yield report.table(["requests at once", "rate", "p99 of p50"], rows)
     if found := results.get("domains"):
-        one = next(iter(found.values()))["microseconds"]
-        rows = [[size, f"{each['microseconds'] / one:.2f}"] for size, each in found.items()]
-        yield report.table(["domains a message", "time"], rows)
+        one = next(iter(found.values()))["cpu_microseconds"]
+        rows = [[size, f"{each['cpu_microseconds'] / one:.2f}"] for size, each in found.items()]
+        yield report.table(["domains a message", "CPU time"], rows)
     for kind, found in results.get("maps", {}).items():
         smallest = next(iter(found.values()))["nanoseconds"]
         rows = [
