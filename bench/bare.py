@@ -7,11 +7,14 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+# As the service: without them rspamd would open a connection for every message.
+_KEEP_ALIVE = {"Connection": "keep-alive", "Keep-Alive": "timeout=75"}
+
 
 async def serve(port: int, reply: bytes) -> None:
     async def answer(request: web.Request) -> web.Response:
         await request.read()
-        return web.Response(body=reply, content_type="application/json")
+        return web.Response(body=reply, content_type="application/json", headers=_KEEP_ALIVE)
 
     app = web.Application()
     app.router.add_post("/v1/check", answer)

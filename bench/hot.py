@@ -4,116 +4,105 @@
 
 One domain in all three sources, and three different domains, all in the cache. wrk sends 16 connections' worth of the
 same request from one core; each server in turn has the other one. The servers take turns within each round, so that a
-machine whose speed drifts drifts for all of them. Needs redis-server, knot and wrk.
+machine whose speed drifts drifts for all of them. Where others use the cores too, CPU time tells more than the rate:
+"bare's CPU of it" is what the relation of the rates would be on a machine of one's own. Needs redis-server and wrk.
 """
 
-import argparse
 import asyncio
 import json
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.lab import smtp_scripts as scripts
-from tests.lab.knot import KnotServer
-from tests.lab.process import Child, find_program
+from bench import report
+from bench.load import Cost, Server, cost, same
+from bench.stage import OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
-from tests.lab.smtp import SmtpPeers
-from tests.lab.sockets import accepts_connections, free_port
 
 CONNECTIONS = 16
-SERVER_CORE, CLIENT_CORE = 0, 1
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
-    "1 domain": {"sender": "a@one.test", "mime_from": "Jo <jo@one.test>", "reply_to": "b@one.test"},
-    "3 domains": {"sender": "a@one.test", "mime_from": "Jo <jo@two.test>", "reply_to": "b@three.test"},
+    "1 domain": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(0)}>", "reply_to": f"b@{domain(0)}"},
+    "3 domains": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(1)}>", "reply_to": f"b@{domain(2)}"},
 }
-ZONE = "@ NS ns\n" + "".join(f"{name} MX 10 mx.{name}\nmx.{name} A {{ip}}\n" for name in ("one", "two", "three"))
+NEAR, FAR, BARE = "near cache", "no near cache", "bare aiohttp"
 
 
-def rate(url: str, body: Mapping[str, Any], seconds: int) -> float:
-    """Return requests a second; raises RuntimeError when a reply was not 200."""
-    script = f"wrk.method = 'POST'; wrk.body = [[{json.dumps(body)}]]; wrk.headers['Content-Type'] = 'application/json'"
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(script)
-        file.flush()
-        argv = [find_program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", file.name, f"{url}/v1/check"]
-        run = subprocess.run(["taskset", "-c", str(CLIENT_CORE), *argv], capture_output=True, text=True, check=True)
-    if "Non-2xx" in run.stdout or "Socket errors" in run.stdout:
-        raise RuntimeError(run.stdout)
-    match = re.search(r"Requests/sec:\s+([\d.]+)", run.stdout)
-    assert match, run.stdout
-    return float(match[1])
-
-
-async def measure(seconds: int, rounds: int) -> dict[str, Any]:
-    rates: dict[str, dict[str, list[float]]] = {}
-    async with AsyncExitStack() as stack:
-        redis = stack.enter_context(RedisServer())
-        peers = await stack.enter_async_context(SmtpPeers())
-        peer = peers.add(scripts.good())
-        knot = stack.enter_context(KnotServer({"test": ZONE.format(ip=peer.address)}))
-        settings: dict[str, Any] = {
-            "dns": {"nameservers": [knot.nameserver]},
-            "mx_check": {"test_mode": True, "port": peers.port},
-        }
+def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
+    """What each round cost, by kind of message and server."""
+    costs: dict[str, dict[str, list[Cost]]] = {}
+    with ExitStack() as stack:
+        with on_core(OTHER_CORE):
+            redis = stack.enter_context(RedisServer())
+        fill(redis, 3)
+        stack.enter_context(on_core(SERVER_CORE))
+        settings = {"mx_check": {"test_mode": True}}
         near = stack.enter_context(Service(settings | {"cache": {"url": redis.url}}, name="near"))
         far = stack.enter_context(Service(settings | {"cache": {"url": redis.url, "near_entries": 0}}, name="far"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name, body in REQUESTS.items():
-            reply = (await near.check(dict(body))).body
-            urls = {"near cache": near.url, "no near cache": far.url}
-            urls["bare aiohttp"] = stack.enter_context(_bare(json.dumps(reply).encode()))
-            rates[name] = {server: [] for server in urls}
-            for _ in range(rounds):
-                for server, url in urls.items():
-                    rates[name][server].append(await asyncio.to_thread(rate, url, body, seconds))
-    return rates
+            reply = asyncio.run(near.check(body)).body
+            if "MX_GOOD" not in reply["symbols"] or not reply["domains"][0]["cached"]:
+                raise RuntimeError(f"not a warm check: {reply}")
+            fixed = folder / name
+            fixed.write_text(json.dumps(reply, separators=(",", ":")))
+            bare = stack.enter_context(Program("bare", str(fixed)))
+            servers: dict[str, Server] = {NEAR: near, FAR: far, BARE: bare}
+            costs[name] = {server: [] for server in servers}
+            for number in range(rounds):
+                for server in in_turn(list(servers), number):
+                    costs[name][server].append(
+                        cost(servers[server], same(body), connections=CONNECTIONS, seconds=seconds)
+                    )
+    return costs
 
 
-class _bare:
-    """The bare handler as a process of its own, pinned as the services are."""
-
-    def __init__(self, reply: bytes) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        folder = Path(self._folder.name)
-        (folder / "reply").write_bytes(reply)
-        self.port = free_port()
-        argv = [sys.executable, "-m", "bench.bare", str(self.port), str(folder / "reply")]
-        self._child = Child("bare", argv, folder / "log")
-
-    def __enter__(self) -> str:
-        self._child.start(lambda: accepts_connections("127.0.0.1", self.port))
-        return f"http://127.0.0.1:{self.port}"
-
-    def __exit__(self, *_: object) -> None:
-        self._child.stop()
-        self._folder.cleanup()
+def summary(costs: Mapping[str, Mapping[str, Sequence[Cost]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians, and the relations to the bare handler in the same round."""
+    summed: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, each in costs.items():
+        rates = {name: [one.rate for one in found] for name, found in each.items()}
+        cpu = {name: [one.cpu_microseconds for one in found] for name, found in each.items()}
+        summed[kind] = {
+            name: {
+                "rate": statistics.median(rates[name]),
+                "rate_of_bare": report.relation(rates[name], rates[BARE]),
+                "cpu_microseconds": statistics.median(cpu[name]),
+                "bare_of_cpu": report.relation(cpu[BARE], cpu[name]),
+            }
+            for name in each
+        }
+    return summed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = report.options("hot", __doc__)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    # The servers inherit the core; the client is moved to the other one.
-    os.sched_setaffinity(0, {SERVER_CORE})
-    rates = asyncio.run(measure(arguments.seconds, arguments.rounds))
-    medians = {
-        name: {server: statistics.median(found) for server, found in each.items()} for name, each in rates.items()
+    costs = measure(arguments.seconds, arguments.rounds)
+    medians = summary(costs)
+    rounds = {
+        kind: {name: [one._asdict() for one in found] for name, found in each.items()} for kind, each in costs.items()
     }
-    for name, each in medians.items():
-        for server, found in each.items():
-            print(f"{name:10} {server:14} {found:9.0f} requests/s  {found / each['bare aiohttp']:.2f} of bare")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rates": rates, "medians": medians}, indent=2))
+    report.save(arguments, {"rounds": rounds, "medians": medians})
+    rows = [
+        [
+            kind,
+            name,
+            f"{median['rate']:,.0f}",
+            f"{median['rate_of_bare']:.2f}",
+            f"{median['cpu_microseconds']:.0f}",
+            f"{median['bare_of_cpu']:.2f}",
+        ]
+        for kind, each in medians.items()
+        for name, median in each.items()
+    ]
+    head = ["", "", "requests a second", "of bare", "CPU µs a request", "bare's CPU of it"]
+    print(report.table(head, rows))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -18,18 +19,22 @@ from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
 from mxcheck_service.dns import AresResolver
+from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
-from mxcheck_service.web.handlers import CACHE, CHECKER
-from mxcheck_service.web.routes import routes
+from mxcheck_service.web.routes import ENDPOINTS, routes
 
 _log = logging.getLogger(__name__)
 
 BACKGROUND = web.AppKey("background", Background)
-_LAST_WORDS: Final = 1.0
+LAST_WORDS: Final = 1.0
 """Seconds for requests to write their answer after the drain."""
+_CANCEL_AGAIN: Final = 0.1
+"""Seconds that a cancelled task has to end before it is cancelled again."""
+_FOLD_SECONDS: Final = 1.0
+"""How old a worker's gauges may be when another one tells them."""
 
 
 @asynccontextmanager
@@ -58,11 +63,12 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
     )
 
 
-def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
-    """Return the web application; its adapters live as long as it runs."""
+def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | None = None) -> web.Application:
+    """Return the web application; its adapters live as long as it runs. `metrics`: those that workers share."""
+    metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
     app = web.Application(client_max_size=server.max_body_bytes)
-    state = app[STATE] = State()
+    state = app[STATE] = State(metrics)
     gate = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
@@ -73,22 +79,41 @@ def application(settings: Settings, loaded: maps.LoadedMaps) -> web.Application:
 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings) as built:
-            app[CACHE] = built.cache
             app[BACKGROUND] = built.background
-            app[CHECKER] = checker(settings, loaded, built)
-            app[STATE].phase = Phase.READY
+            _count(built, metrics)
+            state.begin(checker(settings, loaded, built), built.cache)
             yield
 
     app.cleanup_ctx.append(world)
     return app
 
 
-async def serve(settings: Settings) -> None:
-    """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish."""
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a process gets that serves as one of several."""
+
+    metrics: Metrics
+    """Shared by all of them."""
+    listening: Callable[[], None]
+    """To be called once, when connections are accepted."""
+    leave: int
+    """A file descriptor that becomes readable when the process is to end."""
+
+
+def load_maps(settings: Settings) -> maps.LoadedMaps:
+    """Load the maps and log what is odd about them; raises MapError."""
     loaded = maps.load(settings.mx_check)
     for problem in loaded.problems:
         _log.warning("%s", problem)
-    app = application(settings, loaded)
+    return loaded
+
+
+async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership | None = None) -> None:
+    """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish.
+
+    `member`: be one of several processes that serve the same port.
+    """
+    app = application(settings, loaded, member.metrics if member else None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,20 +122,39 @@ async def serve(settings: Settings) -> None:
         app,
         access_log=None,
         keepalive_timeout=settings.server.keepalive_seconds,
-        shutdown_timeout=_LAST_WORDS,
+        shutdown_timeout=LAST_WORDS,
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.server.host, settings.server.port)
+        site = web.TCPSite(runner, settings.server.host, settings.server.port, reuse_port=member is not None)
         await site.start()
-        for address in runner.addresses:
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            _log.info("listening on http://%s:%d, cache %s", host, address[1], mask_url(settings.cache.url))
-        await stop.wait()
+        if member is None:
+            announce(settings, runner.addresses)
+            await stop.wait()
+        else:
+            loop.add_reader(member.leave, stop.set)
+            member.listening()
+            await _fold_until(stop, member.metrics)
+            loop.remove_reader(member.leave)
         await _drain(app, settings.server.drain_seconds)
     finally:
         await runner.cleanup()
     _log.info("stopped")
+
+
+def announce(settings: Settings, addresses: Iterable[Sequence[Any]]) -> None:
+    """Log where the service is to be found; an address is (IP, port, …)."""
+    for ip, port, *_ in addresses:
+        host = f"[{ip}]" if ":" in ip else ip
+        _log.info("listening on http://%s:%d, cache %s", host, port, mask_url(settings.cache.url))
+
+
+async def _fold_until(stop: asyncio.Event, metrics: Metrics) -> None:
+    """Keep what other workers tell about this one up to date, until `stop`."""
+    while not stop.is_set():
+        metrics.fold()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _FOLD_SECONDS)
 
 
 async def _drain(app: web.Application, seconds: float) -> None:
@@ -127,6 +171,23 @@ async def _drain(app: web.Application, seconds: float) -> None:
     cancelled = await app[BACKGROUND].drain(max(0.0, end - asyncio.get_running_loop().time()))
     if cancelled:
         _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Return once a task has ended. It is told more than once: redis-py 8 drops a cancellation while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN)
+
+
+def _count(world: Adapters, metrics: Metrics) -> None:
+    """Let the metrics read what objects of this process count by themselves."""
+    metrics.background_tasks.read_from(lambda: len(world.background))
+    if isinstance(near := world.cache, NearCache):
+        metrics.near_cache_entries.read_from(lambda: len(near))
+        metrics.near_cache_hits.read_from(lambda: near.entries.hits)
+        metrics.near_cache_misses.read_from(lambda: near.entries.misses)
+        metrics.near_cache_evictions.read_from(lambda: near.entries.evictions)
 
 
 @asynccontextmanager
@@ -150,7 +211,6 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
             try:
                 yield near
             finally:
-                tracking.cancel()
-                await asyncio.gather(tracking, return_exceptions=True)
+                await _cancelled(tracking)
     finally:
         await far.close()

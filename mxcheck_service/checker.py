@@ -21,6 +21,7 @@ from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
 from mxcheck_service.remembered import RememberedLookups
+from mxcheck_service.renewal import Renewal
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -56,15 +57,12 @@ class Report(NamedTuple):
     smtp_message: str | None
     symbols: Mapping[str, SymbolHit]
     domains: Sequence[DomainReport]
+    partial: bool
     seconds: float
 
     @property
     def score(self) -> float:
         return sum(hit.score for hit in self.symbols.values())
-
-    @property
-    def partial(self) -> bool:
-        return any(report.result.partial for report in self.domains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +97,16 @@ class Checker:
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
-        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember)
         cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
+        names = Names(settings, cache, adapters.resolver)
+        probing = Probing(settings, improvements, cache, prober, adapters.clock)
         self._pipeline = Pipeline(
-            maps,
-            IpClasses(settings, improvements),
-            Names(settings, cache, adapters.resolver),
-            Probing(settings, improvements, cache, prober, adapters.clock),
-            probe_attempts=improvements.probe_attempts,
+            maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )
+        soon = policy.renewal_window(settings) if improvements.refresh_ahead else 0.0
+        renewal = Renewal(cache, names, probing, adapters.clock, adapters.background, soon=soon)
+        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember, soon=soon, ending=renewal.ending)
 
     async def check(self, message: Message) -> Report:
         """Check a message; raises core.candidates.TooManyAddresses."""
@@ -117,40 +115,45 @@ class Checker:
         client = Client(message.authenticated, local)
         reason = policy.skip_reason(self._settings, client)
         if reason:
-            return Report(reason, Action.NO_ACTION, None, {}, (), self._clock.monotonic() - start)
+            return Report(reason, Action.NO_ACTION, None, {}, (), False, self._clock.monotonic() - start)
 
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
-        reports = {} if message.explain else self._recall(found, client)
-        if len(reports) < len(found):
+        domains = [] if message.explain else self._recall(found, client)
+        if len(domains) < len(found):
             deadline = self._deadline if message.deadline is None else min(message.deadline, self._deadline)
-            unknown = [candidate for candidate in found if candidate not in reports]
-            reports |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
+            known = {report.result.candidate: report for report in domains}
+            unknown = [candidate for candidate in found if candidate not in known]
+            known |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
+            domains = [known[candidate] for candidate in found]
         actions: list[Action] = []
         hits: list[SymbolHit] = []
-        for candidate in found:
-            actions.append(reports[candidate].action)
-            hits += reports[candidate].hits
+        partial = False
+        for report in domains:
+            actions.append(report.action)
+            hits += report.hits
+            partial = partial or report.result.partial
         action = policy.worst(actions)
         return Report(
             None,
             action,
             self._settings.reject_null_mx_message if action is Action.REJECT else None,
             symbols.merge(hits),
-            [reports[candidate] for candidate in found],
+            domains,
+            partial,
             self._clock.monotonic() - start,
         )
 
-    def _recall(self, found: Sequence[Candidate], client: Client) -> dict[Candidate, DomainReport]:
-        """Return a report for each domain whose lookup is remembered."""
-        reports = {}
+    def _recall(self, found: Sequence[Candidate], client: Client) -> list[DomainReport]:
+        """Return the reports on those domains whose lookup is remembered."""
+        reports = []
         for candidate in found:
             remembered = self._remembered.get(candidate.domain)
             if remembered is not None:
-                report = remembered.uses.get((candidate, client))
+                report = remembered.uses.get((candidate.source, client))
                 if report is None:
                     report = self._report(DomainResult(candidate, remembered.lookup), client)
-                    remembered.uses[candidate, client] = report
-                reports[candidate] = report
+                    remembered.uses[candidate.source, client] = report
+                reports.append(report)
         return reports
 
     def _report(

@@ -10,8 +10,8 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from mxcheck_service import __version__, config, maps, present
-from mxcheck_service.app import adapters, checker, serve
+from mxcheck_service import __version__, config, maps, present, workers
+from mxcheck_service.app import adapters, checker, load_maps, serve
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
 from mxcheck_service.core.candidates import Envelope, normalize
@@ -20,6 +20,7 @@ from mxcheck_service.log import configure
 from mxcheck_service.maps import MapError
 from mxcheck_service.settings import Settings
 from mxcheck_service.web import schema
+from mxcheck_service.workers import WorkersFailed
 
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
-    except (MapError, OSError) as error:
+    except (MapError, WorkersFailed, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
@@ -90,7 +91,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     options = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = _load(arguments, options)
     configure(settings.server.log_level, settings.server.log_format)
-    uvloop.run(serve(settings))
+    if settings.server.workers == 1:
+        uvloop.run(serve(settings, load_maps(settings)))
+    else:
+        workers.run(settings)
     return OK
 
 

@@ -151,6 +151,12 @@ def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
 
 def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield (settings involved, the first one to blame; message)."""
+    if settings.server.workers > 1 and settings.cache.embedded:
+        yield (
+            ("server.workers", "cache.url"),
+            f"{settings.server.workers} workers need a cache that they share, or each would make the same probes: "
+            "set cache.url to a Redis, or server.workers to 1",
+        )
     for involved, message in settings.mx_check.problems():
         yield tuple(f"mx_check.{setting}" for setting in involved), message
     for network in settings.mx_check.local_addrs:

@@ -42,6 +42,18 @@ class Names:
             trace.did("shared", key=name)
         return await self._host_flights.run(name, lambda: self._host(name, trace))
 
+    async def renew_domain(self, domain: str, trace: Trace) -> None:
+        """Ask anew for a domain that is cached. A failure leaves the entry as it is."""
+        entry = await self._ask_domain(domain, trace)
+        if entry is not Verdict.DNS_FAIL:
+            await self._cache.store_domain(domain, entry)
+
+    async def renew_host(self, name: str, trace: Trace) -> None:
+        """Ask anew for a host that is cached. A failure leaves the entry as it is."""
+        entry = await self._ask_addresses(name, trace)
+        if entry is not Verdict.DNS_FAIL:
+            await self._cache.store_host(name, entry)
+
     async def _domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         entry = await self._cache.domain(domain, trace)
         match entry:
@@ -55,26 +67,27 @@ class Names:
                 return entry, True
 
     async def _resolve_domain(self, domain: str, trace: Trace) -> DomainEntry:
-        answer = await self._resolver.mx(domain)
-        entry: DomainEntry
-        match answer:
-            case Found(records):
-                shown = [f"{record.preference} {record.exchange}." for record in records]
-                trace.did("dns", type="MX", question=domain, answer=shown)
-                entry = mx.usable(records, self._settings.max_mx_a_records)
-            case NotFound(nxdomain):
-                trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
-                return await self._implicit_mx(domain, trace)
-            case DnsFailure(reason):
-                trace.did("dns", type="MX", question=domain, answer=reason)
-                entry = Verdict.DNS_FAIL
+        entry = await self._ask_domain(domain, trace)
         await self._cache.store_domain(domain, entry)
         return entry
 
     async def _implicit_mx(self, domain: str, trace: Trace) -> DomainEntry:
-        entry = await self._resolve_addresses(domain, trace)
+        entry = await self._ask_addresses(domain, trace)
         await self._cache.store_domain(domain, entry)
         return entry
+
+    async def _ask_domain(self, domain: str, trace: Trace) -> DomainEntry:
+        match await self._resolver.mx(domain):
+            case Found(records):
+                shown = [f"{record.preference} {record.exchange}." for record in records]
+                trace.did("dns", type="MX", question=domain, answer=shown)
+                return mx.usable(records, self._settings.max_mx_a_records)
+            case NotFound(nxdomain):
+                trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
+                return await self._ask_addresses(domain, trace)
+            case DnsFailure(reason):
+                trace.did("dns", type="MX", question=domain, answer=reason)
+                return Verdict.DNS_FAIL
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
         # Whoever filled the entry between the caller's read and this flight has saved us the question.
@@ -82,7 +95,7 @@ class Names:
         usable = self._usable(cached)
         if usable is not None:
             return usable
-        entry = await self._resolve_addresses(name, trace)
+        entry = await self._ask_addresses(name, trace)
         await self._cache.store_host(name, entry)
         return entry
 
@@ -98,7 +111,7 @@ class Names:
         ips = of_families(entry.ips, self._families)
         return AddressList(entry.families, ips) if ips else Verdict.NONE
 
-    async def _resolve_addresses(self, name: str, trace: Trace) -> HostEntry:
+    async def _ask_addresses(self, name: str, trace: Trace) -> HostEntry:
         """Ask for every enabled family at once. A failure counts only when no family got an answer."""
         families = [family for family in (Family.V4, Family.V6) if family in self._families]
         answers = await asyncio.gather(*(self._resolver.addresses(name, family) for family in families))

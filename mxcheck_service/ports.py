@@ -114,8 +114,11 @@ class CacheError(Exception):
 class CacheBackend(Protocol):
     """Keys and values as text (octets 0-255), lifetimes in seconds. Every call that waits raises CacheError."""
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
-        """Tell whether the process knows, without asking, that each key holds just this value (None: is absent)."""
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        """Return for how many seconds more the process knows, without asking, that each key holds just this value.
+
+        None stands for an absent key; 0: the process does not know.
+        """
         ...
 
     async def get(self, key: str) -> str | None: ...

@@ -25,6 +25,7 @@ WORTH_ANOTHER_TRY: Final = frozenset(
     {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
 )
 """Failures to connect and timeouts. Whatever spoke, even 5xx or no SMTP at all, has settled the question."""
+_SPEAKS_SMTP: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,21 @@ class Probing:
             if made[-1].conclusive:
                 break
         return made
+
+    async def renew(self, ip: str, trace: Trace, *, within: float) -> None:
+        """Probe an address anew whose verdict ends within so many seconds.
+
+        One that is known to speak SMTP keeps that verdict when it does not this time: it may be back before the end,
+        and the probe after the end will tell.
+        """
+        if not await self._cache.claim_renewal(ip, within):
+            return
+        (known,) = await self._cache.addresses([ip], trace)
+        probed = await self._prober.probe(ip)
+        if not isinstance(known, Outcome) or not isinstance(probed, Probed):
+            return
+        if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
+            await self._cache.store_verdict(ip, probed.outcome)
 
     async def _attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
         if isinstance(entry, Outcome):

@@ -39,8 +39,8 @@ class ServerSettings(_Section):
     """Checks under way at once; one more is answered 503."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
     """Seconds that requests and background probes are given to finish at shutdown."""
-    workers: Annotated[int, Field(ge=1, le=1)] = 1
-    """Processes on the port. Only 1 for now."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes on the port; more than 1 need a cache in Redis, since the in-process one is not shared."""
     auth_token: SecretStr | None = None
     """Bearer token that /v1 asks for; null: none is asked for."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 524288

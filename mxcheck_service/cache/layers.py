@@ -6,6 +6,7 @@ probe without its lock could become a herd.
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -96,6 +97,14 @@ class CacheLayers:
             return Claim.FAILED
         return Claim.WON
 
+    async def claim_renewal(self, ip: str, seconds: float) -> bool:
+        """Claim the renewal of an address whose verdict still stands, where its probe lock cannot be."""
+        try:
+            return await self._backend.set_if_absent(f"{self._prefix}:r:{ip}", LOCK, math.ceil(seconds))
+        except CacheError as error:
+            _log.debug("renewal of %s: %s", ip, error)
+            return False
+
     async def release(self, ip: str) -> None:
         """Give a lock up without a verdict. Only for its holder, while it holds."""
         try:
@@ -105,6 +114,15 @@ class CacheLayers:
 
     def _address_key(self, ip: str) -> str:
         return f"{self._prefix}:i:{ip}"
+
+    def known_for(self, key: str, value: str) -> float:
+        """Return for how many seconds more a key is known to hold a value (see `CacheBackend.known_for`)."""
+        return self._backend.known_for([(key, value)])
+
+    def taken_apart(self, key: str) -> tuple[str, str]:
+        """Return the layer (`d`, `m` or `i`) and the name of a key."""
+        layer, _, name = key.removeprefix(f"{self._prefix}:").partition(":")
+        return layer, name
 
     def watch(self, ip: str) -> AbstractContextManager[asyncio.Event | None]:
         """Yield an event that is set when the entry of an address may have changed; None: nothing tells."""

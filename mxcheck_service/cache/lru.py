@@ -1,5 +1,6 @@
 """A bounded store in the process whose entries have an end."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -44,21 +45,26 @@ class ExpiringLru:
         self.misses += 1
         return None
 
-    def unchanged(self, reads: Iterable[tuple[str, str | None]], *, absent: bool = False) -> bool:
-        """Tell whether each key is here with just this value. With `absent`, a key that is not here counts as None."""
+    def known_for(self, reads: Iterable[tuple[str, str | None]], *, absent: bool = False) -> float:
+        """Return for how many seconds more each key is here with just this value, 0 if it is not.
+
+        With `absent`, a key that is not here counts as None.
+        """
         entries, now = self._entries, self._clock.monotonic()
+        end = math.inf
         for key, value in reads:
             entry = entries.get(key)
             if entry is None or entry.end <= now:
                 if not absent or value is not None:
                     self.misses += 1
-                    return False
+                    return 0.0
             elif entry.value != value:
-                return False
+                return 0.0
             else:
+                end = min(end, entry.end)
                 entries.move_to_end(key)
                 self.hits += 1
-        return True
+        return end - now
 
     def put(self, key: str, value: str | None, end: float) -> None:
         self._entries[key] = Kept(value, end)

@@ -18,8 +18,8 @@ class MemoryCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
-        return self._entries.unchanged(reads, absent=True)
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        return self._entries.known_for(reads, absent=True)
 
     async def get(self, key: str) -> str | None:
         entry = self._entries.get(key)

@@ -61,8 +61,8 @@ class NearCache:
                 self._changed.add(key)
             _set(self._watches.get(key, ()))
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
-        return self.entries.unchanged(reads)
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        return self.entries.known_for(reads)
 
     async def get(self, key: str) -> str | None:
         return await self._far.get(key)

@@ -59,8 +59,8 @@ class RedisCache:
         self._batches = Batches(self._execute) if batching else None
         self._down = False
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
-        return not reads
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        return 0.0 if reads else math.inf
 
     async def get(self, key: str) -> str | None:
         return _text(await self._ask("GET", key))

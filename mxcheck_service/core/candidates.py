@@ -61,9 +61,9 @@ def candidates(
         # A sender without a domain is a null sender to rspamd's parser, too.
         texts.append((Source.FROM, (_domain_part(envelope.sender or "") or envelope.helo or "",)))
     if settings.check_reply_to and envelope.reply_to:
-        texts.append(
-            (Source.REPLY_TO, _header_domains("reply_to", map(decode_words, envelope.reply_to[:1]), max_addresses))
-        )
+        first = envelope.reply_to[0]
+        decoded = decode_words(first) if "=?" in first else first
+        texts.append((Source.REPLY_TO, _header_domains("reply_to", (decoded,), max_addresses)))
     if settings.check_mime_from and envelope.mime_from:
         texts.append((Source.MIME_FROM, _header_domains("mime_from", envelope.mime_from, max_addresses)))
     found: dict[str, Candidate] = {}
@@ -98,16 +98,8 @@ def normalize(text: str, skip_literals: bool) -> str | None:
     return name
 
 
-def header_domains(value: str) -> Iterable[str]:
-    """Return the domain part of each address in a header value, as written; addresses without one give nothing."""
-    one = _ONE_ADDRESS.fullmatch(value)
-    if one is None:
-        return _all_domains(value)
-    domain = (one[1] or one[2]).removesuffix(".")
-    return (domain,) if domain else ()
-
-
-def _all_domains(value: str) -> Iterator[str]:
+def header_domains(value: str) -> Iterator[str]:
+    """Yield the domain part of each address in a header value, as written; addresses without one yield nothing."""
     text = _without_comments(value)
     pending = ""
     for match in _LIST_TOKEN.finditer(text):
@@ -129,8 +121,6 @@ def _all_domains(value: str) -> Iterator[str]:
 
 def decode_words(value: str) -> str:
     """Decode the RFC 2047 encoded words of a header value; what cannot be decoded stays as it is."""
-    if "=?" not in value:
-        return value
     # Blanks between two encoded words are not part of the text (RFC 2047 section 6.2).
     return _ENCODED_WORD.sub(_decode_word, _BETWEEN_WORDS.sub("", value))
 
@@ -147,7 +137,11 @@ def _decode_word(word: re.Match[str]) -> str:
         return word[0]
 
 
-def _header_domains(field: str, values: Iterable[str], limit: int) -> list[str]:
+def _header_domains(field: str, values: Sequence[str], limit: int) -> Sequence[str]:
+    if len(values) == 1:
+        one = _ONE_ADDRESS.fullmatch(values[0])
+        if one is not None:
+            return ((one[1] or one[2]).removesuffix("."),)
     domains = list(islice(chain.from_iterable(map(header_domains, values)), limit + 1))
     if len(domains) > limit:
         raise TooManyAddresses(field, limit)

@@ -97,3 +97,8 @@ def verdict_ttl(settings: MxCheckSettings, outcome: Outcome) -> int:
 def lock_ttl(settings: MxCheckSettings) -> int:
     """Return the seconds after which a probe lock frees itself (reference: lock_ttl_seconds)."""
     return math.ceil(settings.connect_timeout + (settings.read_timeout if settings.verify_greeting else 0) + 1)
+
+
+def renewal_window(settings: MxCheckSettings) -> float:
+    """Return the seconds before the end of an entry in which it may be renewed: a tenth of the shorter-lived kind."""
+    return min(settings.expire_dns or settings.expire, settings.expire) / 10

@@ -181,6 +181,8 @@ class Improvements:
     """Seconds a failed DNS lookup (df) is cached; null: as long as expire_dns."""
     skip_address_literals: bool = True
     """A HELO or mail domain like `[192.0.2.1]` is no domain and is not looked up."""
+    refresh_ahead: bool = True
+    """Renew what is asked for often in the background shortly before it expires, so that nobody waits for it."""
 
 
 RECOMMENDED = Improvements()
@@ -191,5 +193,6 @@ REFERENCE = Improvements(
     loopback_class="bogon",
     expire_dns_fail=None,
     skip_address_literals=False,
+    refresh_ahead=False,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

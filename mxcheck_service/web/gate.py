@@ -7,19 +7,25 @@ a warm check costs.
 import asyncio
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
 
+from mxcheck_service.checker import Checker
+from mxcheck_service.metrics import Metrics
+from mxcheck_service.ports import CacheBackend
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+_LOOK: Final = 0.01
+"""Seconds between two looks at whether the last check is over, while draining."""
 
 
 class Phase(Enum):
@@ -31,27 +37,31 @@ class Phase(Enum):
 
 
 class State:
-    """The one mutable thing of the web layer: the phase, and how many checks are under way."""
+    """What handlers serve from, and the one mutable thing of the web layer: a reload puts another checker in place."""
 
-    def __init__(self) -> None:
+    checker: Checker
+    cache: CacheBackend
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
         self.phase = Phase.STARTING
         self.active = 0
-        self._idle: asyncio.Event | None = None
 
-    def leave(self) -> None:
-        """Count one check less."""
-        self.active -= 1
-        if self._idle and not self.active:
-            self._idle.set()
+    def begin(self, checker: Checker, cache: CacheBackend) -> None:
+        """Serve from now on."""
+        self.checker = checker
+        self.cache = cache
+        self.phase = Phase.READY
 
     async def idle(self) -> None:
         """Wait until no check is under way."""
-        if self.active:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
+        while self.active:  # noqa: ASYNC110 - an event would cost every check two calls
+            await asyncio.sleep(_LOOK)
 
 
 STATE = web.AppKey("state", State)
+Handler = Callable[[web.Request, State], Awaitable[web.Response]]
+Served = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Gate:
@@ -66,40 +76,45 @@ class Gate:
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
-    def open(self, handler: Handler) -> Handler:
+    def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
+        state = self._state
 
         async def serve(request: web.Request) -> web.Response:
+            started = time.monotonic()
             try:
-                response = await handler(request)
+                response = await handler(request, state)
             except Exception as error:
                 response = _failure(request, error)
-            return self._kept_alive(request, response)
+            return self._finished(endpoint, request, response, started)
 
         return serve
 
-    def guarded(self, handler: Handler) -> Handler:
+    def guarded(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that does the service's work: guarded, counted and shed."""
         state = self._state
 
         async def serve(request: web.Request) -> web.Response:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return self._kept_alive(request, refusal)
-            state.active += 1
-            try:
-                response = await handler(request)
-            except Exception as error:
-                response = _failure(request, error)
-            finally:
-                state.leave()
-            return self._kept_alive(request, response)
+            started = time.monotonic()
+            response = self._refusal(request)
+            if response is None:
+                state.active += 1
+                try:
+                    response = await handler(request, state)
+                except Exception as error:
+                    response = _failure(request, error)
+                finally:
+                    state.active -= 1
+            return self._finished(endpoint, request, response, started)
 
         return serve
 
-    def _kept_alive(self, request: web.Request, response: web.Response) -> web.Response:
-        if self._state.phase is Phase.READY and request.keep_alive:
+    def _finished(self, endpoint: str, request: web.Request, response: web.Response, started: float) -> web.Response:
+        state = self._state
+        if state.phase is Phase.READY and request.keep_alive:
             response.headers.update(self._keep_alive)
+        # By the route, never by the path that was asked for.
+        state.metrics.request(endpoint, response.status, time.monotonic() - started)
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:

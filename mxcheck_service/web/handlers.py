@@ -2,43 +2,41 @@
 
 import orjson
 from aiohttp import hdrs, web
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from mxcheck_service.checker import Checker
 from mxcheck_service.core.candidates import TooManyAddresses
+from mxcheck_service.metrics import CONTENT_TYPE
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
-from mxcheck_service.web.gate import STATE, Phase
+from mxcheck_service.web.gate import Phase, State
 from mxcheck_service.web.schema import CheckRequest, FieldProblem
 
-CHECKER = web.AppKey("checker", Checker)
-CACHE = web.AppKey("cache", CacheBackend)
-
+_PARSER = TypeAdapter(CheckRequest).validator
 _SWITCH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}
 _LISTS = ("mime_from", "reply_to")
 
 
-async def post_check(request: web.Request) -> web.Response:
+async def post_check(request: web.Request, state: State) -> web.Response:
     """Check the message in the JSON body."""
     # aiohttp takes the header apart anew for each request, and nearly all say just this.
     if request.headers.get(hdrs.CONTENT_TYPE) != "application/json" and request.content_type != "application/json":
         raise ApiError(415, f"the body must be application/json, not {request.content_type}")
     explain = False
-    if request.rel_url.raw_query_string:
+    if "?" in request.raw_path:
         query = _query(request)
         explain = _take_explain(query)
         if query:
             raise _wrong(dict.fromkeys(query, "unknown query parameter"))
-    body = await request.read()
+    body = await _body(request)
     try:
-        asked = CheckRequest.model_validate_json(body)
+        asked = _PARSER.validate_json(body)
     except ValidationError as error:
         raise _invalid(error) from None
-    return await _check(request, asked, explain=explain)
+    return await _check(state, asked, explain=explain)
 
 
-async def get_check(request: web.Request) -> web.Response:
+async def get_check(request: web.Request, state: State) -> web.Response:
     """Check the message in the query parameters; header fields may be repeated."""
     query = _query(request)
     explain = _take_explain(query)
@@ -47,18 +45,18 @@ async def get_check(request: web.Request) -> web.Response:
         asked = CheckRequest.model_validate(fields, strict=False)
     except ValidationError as error:
         raise _invalid(error) from None
-    return await _check(request, asked, explain=explain)
+    return await _check(state, asked, explain=explain)
 
 
-async def healthz(request: web.Request) -> web.Response:
+async def healthz(request: web.Request, state: State) -> web.Response:
     """Alive: depends on nothing outside the process."""
     return web.json_response({"status": "ok"})
 
 
-async def readyz(request: web.Request) -> web.Response:
+async def readyz(request: web.Request, state: State) -> web.Response:
     """Ready to check; 503 while starting and draining. A lost cache degrades the service, it does not unready it."""
-    phase = request.app[STATE].phase
-    components = {"cache": await _cache_state(request.app[CACHE])}
+    phase = state.phase
+    components = {"cache": await _cache_state(state.cache)}
     ready = phase is Phase.READY
     return web.json_response(
         {"status": phase.value, "components": components},
@@ -67,14 +65,28 @@ async def readyz(request: web.Request) -> web.Response:
     )
 
 
-async def _check(request: web.Request, asked: CheckRequest, *, explain: bool) -> web.Response:
-    # One snapshot at entry: a reload puts another checker in place, and this request keeps its own.
-    checker = request.app[CHECKER]
+async def metrics(request: web.Request, state: State) -> web.Response:
+    """What was counted, by all workers together, in Prometheus' text form."""
+    return web.Response(body=state.metrics.text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
+
+async def _check(state: State, asked: CheckRequest, *, explain: bool) -> web.Response:
     try:
-        report = await checker.check(asked.message(explain=explain))
+        report = await state.checker.check(asked.message(explain=explain))
     except TooManyAddresses as error:
         raise _wrong({error.field: str(error)}) from None
     return web.Response(body=orjson.dumps(schema.reply(report)), content_type="application/json")
+
+
+async def _body(request: web.Request) -> bytes:
+    content = request.content
+    if not content.is_eof():
+        return await request.read()
+    # It has come whole with the head, as nearly all do, and needs none of the machinery for waiting.
+    body = content.read_nowait()
+    if len(body) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(body))
+    return body
 
 
 def _query(request: web.Request) -> dict[str, list[str]]:

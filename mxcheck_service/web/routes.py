@@ -1,22 +1,31 @@
 """Which path leads where."""
 
+from typing import Final
+
 from aiohttp import hdrs, web
 
 from mxcheck_service.web import handlers, rspamd
-from mxcheck_service.web.gate import Gate, Handler, problem
+from mxcheck_service.web.gate import Gate, Handler, State, problem
+
+_ROUTES: Final = (
+    (web.post, "/v1/check", Gate.guarded, handlers.post_check),
+    (web.get, "/v1/check", Gate.guarded, handlers.get_check),
+    (web.get, "/healthz", Gate.open, handlers.healthz),
+    (web.get, "/readyz", Gate.open, handlers.readyz),
+    (web.get, "/metrics", Gate.open, handlers.metrics),
+    (web.post, "/checkv2", Gate.guarded, rspamd.check),
+    (web.get, "/ping", Gate.open, rspamd.ping),
+)
+_UNROUTED: Final = "/{path:.*}"
+
+ENDPOINTS: Final = tuple(dict.fromkeys(path for _, path, _, _ in _ROUTES))
+"""The paths that requests are counted by."""
 
 
 def routes(gate: Gate) -> list[web.RouteDef]:
     """Return every route; the last one takes what no other does."""
-    known = [
-        web.post("/v1/check", gate.guarded(handlers.post_check)),
-        web.get("/v1/check", gate.guarded(handlers.get_check)),
-        web.get("/healthz", gate.open(handlers.healthz)),
-        web.get("/readyz", gate.open(handlers.readyz)),
-        web.post("/checkv2", gate.guarded(rspamd.check)),
-        web.get("/ping", gate.open(rspamd.ping)),
-    ]
-    return [*known, web.route("*", "/{path:.*}", gate.open(_unrouted(known)))]
+    known = [add(path, wrap(gate, path, handler)) for add, path, wrap, handler in _ROUTES]
+    return [*known, web.route("*", _UNROUTED, gate.open(_UNROUTED, _unrouted(known)))]
 
 
 def _unrouted(known: list[web.RouteDef]) -> Handler:
@@ -24,7 +33,7 @@ def _unrouted(known: list[web.RouteDef]) -> Handler:
     for route in known:
         allowed.setdefault(route.path, []).append(route.method)
 
-    async def unrouted(request: web.Request) -> web.Response:
+    async def unrouted(request: web.Request, state: State) -> web.Response:
         methods = allowed.get(request.path)
         if methods is None:
             return problem(404, f"{request.method} {request.path}: there is no such path")

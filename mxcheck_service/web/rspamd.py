@@ -15,25 +15,24 @@ from mxcheck_service.core.candidates import Envelope, TooManyAddresses
 from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
-from mxcheck_service.web.handlers import CHECKER
+from mxcheck_service.web.gate import State
 
 _REQUIRED_SCORE = 15.0
 """What rspamd's clients show beside the score: rspamd's own default for rejecting."""
 
 
-async def check(request: web.Request) -> web.Response:
+async def check(request: web.Request, state: State) -> web.Response:
     """Check the message in the body, under the envelope in the headers."""
-    checker = request.app[CHECKER]
     message = _message(request, await request.read())
     try:
-        report = await checker.check(message)
+        report = await state.checker.check(message)
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
     document: dict[str, Any] = {**schema.reply(report), "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 
-async def ping(request: web.Request) -> web.Response:
+async def ping(request: web.Request, state: State) -> web.Response:
     """Answer as rspamd does."""
     return web.Response(text="pong\r\n")
 

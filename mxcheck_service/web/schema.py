@@ -6,7 +6,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mxcheck_service.checker import DomainReport, Message, Report
+from mxcheck_service.checker import Message, Report
 from mxcheck_service.core.candidates import Envelope
 from mxcheck_service.core.networks import parse_ip
 
@@ -108,6 +108,23 @@ def reply(report: Report) -> CheckReply:
             "options": list(hit.options),
             "description": hit.description,
         }
+    domains: list[DomainReply] = []
+    for domain in report.domains:
+        candidate, lookup, _ = domain.result
+        outcome = lookup.outcome
+        document: DomainReply = {
+            "domain": candidate.domain,
+            "source": candidate.source,
+            "verdict": outcome.verdict if outcome.smtp_code is None else str(outcome),
+            "host": lookup.host,
+            "cached": lookup.cached,
+            "time_ms": round(domain.seconds * 1000, 3),
+        }
+        if domain.steps:
+            document["trace"] = [
+                {"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts} for step in domain.steps
+            ]
+        domains.append(document)
     return {
         "is_skipped": report.skip_reason is not None,
         "skip_reason": report.skip_reason,
@@ -115,7 +132,7 @@ def reply(report: Report) -> CheckReply:
         "messages": {} if report.smtp_message is None else {"smtp_message": report.smtp_message},
         "score": round(total, 6),
         "symbols": symbols,
-        "domains": [_domain(domain) for domain in report.domains],
+        "domains": domains,
         "partial": report.partial,
         "time_real": round(report.seconds, 6),
     }
@@ -131,21 +148,4 @@ def problem(status: int, detail: str, errors: Sequence[FieldProblem] = ()) -> Pr
     }
     if errors:
         document["errors"] = list(errors)
-    return document
-
-
-def _domain(report: DomainReport) -> DomainReply:
-    result = report.result
-    document: DomainReply = {
-        "domain": result.candidate.domain,
-        "source": result.candidate.source,
-        "verdict": str(result.lookup.outcome),
-        "host": result.lookup.host,
-        "cached": result.lookup.cached,
-        "time_ms": round(report.seconds * 1000, 3),
-    }
-    if report.steps:
-        document["trace"] = [
-            {"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts} for step in report.steps
-        ]
     return document

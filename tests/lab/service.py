@@ -22,6 +22,7 @@ from urllib.request import urlopen
 import aiohttp
 import yaml
 
+from tests.lab.exposition import Exposition
 from tests.lab.process import Child
 from tests.lab.sockets import free_port
 
@@ -87,6 +88,11 @@ class Service:
         return self._child.running
 
     @property
+    def pid(self) -> int:
+        """The process that was started; with several workers the parent of them. Raises ComponentFailed."""
+        return self._child.pid
+
+    @property
     def log(self) -> str:
         """What it wrote to stdout and stderr."""
         return self._child.log
@@ -98,6 +104,14 @@ class Service:
     async def get(self, path: str) -> Reply:
         """`GET path`; raises aiohttp.ClientError when there is no connection."""
         return await self._request("GET", path)
+
+    async def metrics(self) -> Exposition:
+        """`GET /metrics`, by whichever worker answers."""
+        async with (
+            aiohttp.ClientSession(timeout=_LONGEST_REPLY, raise_for_status=True) as session,
+            session.get(f"{self.url}/metrics") as response,
+        ):
+            return Exposition(await response.text())
 
     async def _request(self, method: str, path: str, **options: Any) -> Reply:
         async with (

@@ -142,9 +142,9 @@ class FakeRedis:
         present: dict[str, tuple[str, int | None]] = dict.fromkeys(self._wrong_type, (WRONG_TYPE, None))
         return present | {key: (value, self._ttls.get(key)) for key, (value, _) in self._memory.snapshot().items()}
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         """Nothing is kept in the process."""
-        return not reads
+        return 0.0 if reads else float("inf")
 
     async def get(self, key: str) -> str | None:
         """GET."""

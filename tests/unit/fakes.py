@@ -12,6 +12,7 @@ from mxcheck_service.ports import (
     ConnectError,
     ConnectProblem,
     DnsAnswer,
+    DnsFailure,
     Found,
     LocalFault,
     NotFound,
@@ -83,6 +84,10 @@ class FakeResolver:
         self._addresses = {Family.V4: dict(a or {}), Family.V6: dict(aaaa or {})}
         self.hold: asyncio.Event | None = None
         self.asked: list[tuple[str, str]] = []
+
+    def answers(self, name: str, failure: DnsFailure | Exception) -> None:
+        """Fail every question about a name from now on."""
+        self._mx[name] = self._addresses[Family.V4][name] = self._addresses[Family.V6][name] = failure
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
         await self._ask("MX", name)
@@ -157,7 +162,7 @@ class FakeDialer:
     """
 
     def __init__(self, peers: Mapping[str, Sequence[bytes] | ConnectProblem] | None = None) -> None:
-        self._peers = dict(peers or {})
+        self.peers = dict(peers or {})
         self.hold: asyncio.Event | None = None
         self.dialled: list[tuple[str, int, float]] = []
 
@@ -166,7 +171,7 @@ class FakeDialer:
         await asyncio.sleep(0)
         if self.hold:
             await self.hold.wait()
-        peer = self._peers.get(ip, ())
+        peer = self.peers.get(ip, ())
         if isinstance(peer, ConnectProblem):
             raise ConnectError(peer, peer.value)
         return FakeConnection(peer)
@@ -180,8 +185,8 @@ class FailingCache:
     failing: Collection[str] = ()
     calls: list[str] = field(default_factory=list)
 
-    def unchanged(self, reads: Collection[tuple[str, str | None]]) -> bool:
-        return not reads
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        return 0.0 if reads else float("inf")
 
     async def get(self, key: str) -> str | None:
         self._call("get")

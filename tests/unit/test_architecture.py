@@ -13,15 +13,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("core",),
     ("ports",),
-    ("background", "log", "trace"),
+    ("background", "log", "metrics", "trace"),
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
     ("names", "probing", "remembered"),
-    ("pipeline",),
+    ("pipeline", "renewal"),
     ("checker",),
     ("web",),
     ("app", "present"),
+    ("workers",),
     ("cli",),
     ("__main__",),
 )

@@ -319,3 +319,16 @@ def test_dump_is_a_file_that_gives_the_same_settings(file: Path) -> None:
     again = load(file, dumped).settings
     assert again.server.deadline == settings.deadline
     assert again.model_copy(update={"server": settings.server}) == settings
+
+
+def test_several_workers_need_a_cache_that_they_share(file: Path) -> None:
+    (problem,) = problems(file, "server: {workers: 2}")
+    assert problem.startswith("config.yaml:1: server.workers: 2 workers need a cache that they share")
+    assert "cache.url" in problem
+    assert load(file, "server: {workers: 2}\ncache: {url: redis://127.0.0.1/0}").settings.server.workers == 2
+
+
+def test_what_is_wrong_with_the_cache_is_told_once(file: Path) -> None:
+    """A faulty URL has its default in the cross-checks, with which several workers would be a second complaint."""
+    (problem,) = problems(file, "server: {workers: 2}\ncache: {url: 'http://nowhere'}")
+    assert problem.startswith("config.yaml:2: cache.url")

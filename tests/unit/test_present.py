@@ -31,7 +31,7 @@ def report(lookup: Lookup, *hits: SymbolHit, trace: Trace | None = None) -> Repo
     candidate = Candidate("d.example", Source.FROM)
     steps = trace.steps if trace else ()
     domain = DomainReport(DomainResult(candidate, lookup), Action.GREYLIST, hits, 0.012, steps)
-    return Report(None, Action.GREYLIST, None, {hit.name: hit for hit in hits}, [domain], 0.0134)
+    return Report(None, Action.GREYLIST, None, {hit.name: hit for hit in hits}, [domain], False, 0.0134)
 
 
 def hit(name: str, metric_score: float, *options: str) -> SymbolHit:

@@ -65,6 +65,7 @@ def test_presets_are_those_of_the_contract() -> None:
         "loopback_class": "local",
         "expire_dns_fail": 60,
         "skip_address_literals": True,
+        "refresh_ahead": True,
     }
     assert dataclasses.asdict(REFERENCE) == {
         "probe_attempts": 1,
@@ -73,6 +74,7 @@ def test_presets_are_those_of_the_contract() -> None:
         "loopback_class": "bogon",
         "expire_dns_fail": None,
         "skip_address_literals": False,
+        "refresh_ahead": False,
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from mxcheck_service.ports import CacheError
-from mxcheck_service.web import handlers, schema
+from mxcheck_service.web import schema
 from mxcheck_service.web.gate import STATE, Phase
 from tests.lab import dns_behaviours as dns
 from tests.lab.dnsd import DnsServer
@@ -129,6 +129,6 @@ async def test_a_cache_error_message_is_shown_by_readyz(client: Client, monkeypa
     async def fail(_: object) -> None:
         raise CacheError("no route to the moon")
 
-    monkeypatch.setattr(type(app_of(client)[handlers.CACHE]), "ping", fail)
+    monkeypatch.setattr(type(app_of(client)[STATE].cache), "ping", fail)
     async with client.get("/readyz") as response:
         assert (await response.json())["components"]["cache"] == {"status": "down", "detail": "no route to the moon"}

@@ -1,0 +1,87 @@
+"""A thousand requests for one cold domain at the same moment: its servers are asked as if it had been one."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.e2e.test_processes import held_back
+from tests.e2e.test_workers import WORKERS, serving
+from tests.lab import dns_behaviours as dns
+from tests.lab.dnsd import DnsServer
+from tests.lab.redis import RedisServer
+from tests.lab.service import Service
+from tests.lab.smtp import Peer, SmtpPeers
+
+REQUESTS = 1000
+PATIENCE = 60.0
+"""Seconds for every limit on the way, so that nothing but the lab decides when an answer comes."""
+
+
+class Crowd:
+    """The cold domain: its MX answer and its peer's greeting are held back until the test lets them go."""
+
+    def __init__(self, dns_server: DnsServer, smtp_peers: SmtpPeers) -> None:
+        self.answer, self.greet = asyncio.Event(), asyncio.Event()
+        self.peer: Peer = smtp_peers.add(held_back(self.greet))
+        self.dns = dns_server
+        dns_server.set("cold.test", "MX", dns.Delayed(dns.mx((10, "mx.cold.test")), until=self.answer))
+        dns_server.set("mx.cold.test", "A", dns.a(self.peer.address))
+        self.settings: dict[str, Any] = {
+            "server": {"deadline": PATIENCE},
+            "dns": {"nameservers": [dns_server.nameserver], "timeout": PATIENCE, "tries": 1},
+            "mx_check": {
+                "test_mode": True,
+                "port": smtp_peers.port,
+                "verify_greeting": True,
+                "read_timeout": PATIENCE,
+            },
+        }
+
+    async def ask(self, service: Service) -> None:
+        """Send the requests and let the servers answer once every one of them is being looked up."""
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=PATIENCE)
+        ) as session:
+
+            async def verdict() -> str:
+                async with session.post(f"{service.url}/v1/check", json={"sender": "a@cold.test"}) as response:
+                    assert response.status == 200, await response.text()
+                    return str((await response.json())["domains"][0]["verdict"])
+
+            asking = [asyncio.create_task(verdict()) for _ in range(REQUESTS)]
+            async with asyncio.timeout(PATIENCE):
+                while (await service.metrics()).value("mxcheck_background_tasks") != REQUESTS:
+                    assert not any(task.done() for task in asking)
+            self.answer.set()
+            await self.peer.wait_connected(within=PATIENCE)
+            self.greet.set()
+            assert await asyncio.gather(*asking) == ["gd"] * REQUESTS
+        told = await service.metrics()
+        assert told.value("mxcheck_requests_total", endpoint="/v1/check", code="200") == REQUESTS
+
+
+@pytest.fixture
+async def crowd(dns_server: DnsServer, smtp_peers: SmtpPeers) -> Crowd:
+    return Crowd(dns_server, smtp_peers)
+
+
+@pytest.mark.parametrize("cache", ["memory", "redis"])
+async def test_one_process_asks_once_and_probes_once(crowd: Crowd, cache: str, request: pytest.FixtureRequest) -> None:
+    url = "memory://" if cache == "memory" else request.getfixturevalue("redis_server").url
+    with Service(crowd.settings | {"cache": {"url": url}}) as service:
+        await crowd.ask(service)
+    assert crowd.dns.count("cold.test", "MX") == 1
+    assert crowd.dns.count("mx.cold.test", "A") == 1
+    assert crowd.peer.connections == 1
+
+
+async def test_two_workers_probe_once_and_each_asks_at_most_once(crowd: Crowd, redis_server: RedisServer) -> None:
+    """The lock in Redis is about probes; DNS questions are shared within a process only."""
+    crowd.settings["server"] |= {"workers": WORKERS}
+    async with serving(crowd.settings | {"cache": {"url": redis_server.url}}) as service:
+        await crowd.ask(service)
+    assert crowd.peer.connections == 1
+    assert 1 <= crowd.dns.count("cold.test", "MX") <= WORKERS
+    assert 1 <= crowd.dns.count("mx.cold.test", "A") <= WORKERS
