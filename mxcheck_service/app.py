@@ -1,6 +1,7 @@
 """The composition root: the only place that builds what does I/O."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -125,6 +126,9 @@ async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership 
         shutdown_timeout=LAST_WORDS,
     )
     await runner.setup()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     try:
         site = web.TCPSite(runner, settings.server.host, settings.server.port, reuse_port=member is not None)
         await site.start()

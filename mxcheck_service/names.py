@@ -114,7 +114,8 @@ class Names:
     async def _ask_addresses(self, name: str, trace: Trace) -> HostEntry:
         """Ask for every enabled family at once. A failure counts only when no family got an answer."""
         families = [family for family in (Family.V4, Family.V6) if family in self._families]
-        answers = await asyncio.gather(*(self._resolver.addresses(name, family) for family in families))
+        questions = [self._resolver.addresses(name, family) for family in families]
+        answers = await asyncio.gather(*questions) if len(questions) > 1 else [await questions[0]]
         found: dict[Family, tuple[str, ...]] = {}
         failures = 0
         for family, answer in zip(families, answers, strict=True):

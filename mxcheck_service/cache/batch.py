@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from mxcheck_service.cache.exchange import Command
 from mxcheck_service.ports import CacheError
 
 MOST_TOGETHER: Final = 256
@@ -17,7 +18,6 @@ MOST_TOGETHER: Final = 256
 MOST_WAITING: Final = 10_000
 """Requests that may wait for their turn; one more is refused. Only behind a server that hangs so many gather."""
 
-Command = tuple[str | bytes | int, ...]
 Execute = Callable[[Sequence[Command]], Awaitable[Sequence[Any]]]
 """Returns a reply or an error for each command; raises CacheError when there are none."""
 _Request = tuple[Sequence[Command], asyncio.Future[Sequence[Any]]]

@@ -15,7 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from mxcheck_service.cache.batch import Batches, Command
+from mxcheck_service.cache.batch import Batches
+from mxcheck_service.cache.exchange import Command, exchange
 from mxcheck_service.ports import CacheError
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def connect(url: str, *, timeout: float, max_connections: int, batching: bool = 
         url,
         max_connections=max_connections,
         timeout=timeout,
-        socket_timeout=timeout,
+        socket_timeout=None,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
@@ -117,11 +118,8 @@ class RedisCache:
 
     async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
         """Send commands in one pipeline. The log tells once when Redis is lost and once when it is back."""
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
         try:
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            replies = await exchange(self._client.connection_pool, commands, 1.0)
         except (RedisError, OSError) as error:
             if not self._down:
                 self._down = True
