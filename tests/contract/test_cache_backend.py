@@ -1,6 +1,7 @@
 """One contract for every cache backend: memory, fakeredis, and a real Redis over TCP, TLS and a unix socket."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
@@ -177,25 +178,25 @@ async def test_a_value_set_after_one_was_put_stays(cache: CacheBackend) -> None:
     assert await cache.get_many(["k"]) == ["5"]
 
 
-async def test_nothing_read_has_not_changed(cache: CacheBackend) -> None:
-    assert cache.unchanged(())
+async def test_nothing_read_stands_for_ever(cache: CacheBackend) -> None:
+    assert cache.known_for(()) == math.inf
 
 
 async def test_a_value_that_is_not_the_one_read_has_changed(cache: CacheBackend) -> None:
     await cache.set("k", "v", 60)
     await cache.get_many(["k"])
-    assert not cache.unchanged([("k", "other")])
-    assert not cache.unchanged([("k", None)])
-    assert not cache.unchanged([("k", "v"), ("l", "w")])
+    assert not cache.known_for([("k", "other")])
+    assert not cache.known_for([("k", None)])
+    assert not cache.known_for([("k", "v"), ("l", "w")])
     await cache.delete("k")
-    assert not cache.unchanged([("k", "v")])
+    assert not cache.known_for([("k", "v")])
 
 
-async def test_what_does_not_know_without_asking_says_changed(cache: CacheBackend) -> None:
+async def test_what_does_not_know_without_asking_says_so(cache: CacheBackend) -> None:
     await cache.set("k", "v", 60)
     knows = isinstance(cache, MemoryCache)
-    assert cache.unchanged([("k", "v")]) is knows
-    assert cache.unchanged([("absent", None)]) is knows
+    assert cache.known_for([("k", "v")]) == (60 if knows else 0)
+    assert cache.known_for([("absent", None)]) == (math.inf if knows else 0)
 
 
 async def test_none_of_them_tells_of_changes_by_itself(cache: CacheBackend) -> None:
@@ -296,17 +297,17 @@ async def test_memory_knows_what_it_holds_until_its_end() -> None:
     await cache.set("a", "1", 60)
     read = [("a", "1"), ("b", None)]
     clock.now += 59
-    assert cache.unchanged(read)
+    assert cache.known_for(read) == 1
     clock.now += 1
-    assert not cache.unchanged(read)
-    assert cache.unchanged([("a", None)])
+    assert not cache.known_for(read)
+    assert cache.known_for([("a", None)])
 
 
 async def test_memory_keeps_what_is_in_use_though_nobody_reads_it_anew() -> None:
     cache = MemoryCache(2, StillClock())
     await cache.set("a", "1", 60)
     await cache.set("b", "2", 60)
-    assert cache.unchanged([("a", "1")])
+    assert cache.known_for([("a", "1")])
     await cache.set("c", "3", 60)
     assert await cache.get_many(["a", "b", "c"]) == ["1", None, "3"]
 

@@ -29,10 +29,10 @@ class TestAbsence:
     async def test_is_kept_and_its_end_is_told(self, b: Bench) -> None:
         assert [await b.read("p:a") for _ in range(3)] == [None] * 3
         assert b.far.asked == ["p:a"]
-        assert b.near.unchanged([("p:a", None)])
+        assert b.near.known_for([("p:a", None)])
         await b.other.set("p:a", "1", ex=60)
         await b.settled()
-        assert not b.near.unchanged([("p:a", None)])
+        assert not b.near.known_for([("p:a", None)])
         assert await b.read("p:a") == "1"
 
     async def test_of_what_was_deleted_is_kept_too(self, b: Bench) -> None:
@@ -51,21 +51,21 @@ class TestAbsence:
         assert await b.read("p:a") == "1"
 
 
-class TestUnchanged:
+class TestKnown:
     @pytest.fixture
     async def known(self, b: Bench) -> Bench:
         """A near cache that knows p:a to be 1, and p:b to be absent."""
         await b.near.set("p:a", "1", 60)
         await b.settled()
         await b.near.get_many(["p:a", "p:b"])
-        assert b.near.unchanged([("p:a", "1"), ("p:b", None)])
+        assert b.near.known_for([("p:a", "1"), ("p:b", None)])
         return b
 
     async def test_only_what_is_kept_and_the_same(self, known: Bench) -> None:
-        assert known.near.unchanged([])
-        assert not known.near.unchanged([("p:a", "2")])
-        assert not known.near.unchanged([("p:a", None)])
-        assert not known.near.unchanged([("p:a", "1"), ("p:c", None)])
+        assert known.near.known_for([])
+        assert not known.near.known_for([("p:a", "2")])
+        assert not known.near.known_for([("p:a", None)])
+        assert not known.near.known_for([("p:a", "1"), ("p:c", None)])
         assert known.far.asked == ["p:a", "p:b"]
 
     @pytest.mark.parametrize("change", ["set", "put", "set_if_absent", "delete"])
@@ -75,31 +75,31 @@ class TestUnchanged:
         near = known.near
         change_it = near.delete if change == "delete" else partial(getattr(near, change), value="2", ttl=60)
         await change_it(key)
-        assert not near.unchanged([(key, value)])
+        assert not near.known_for([(key, value)])
 
     async def test_ends_with_a_change_of_our_own_that_fails(self, known: Bench, redis_server: RedisServer) -> None:
         """It may have been made all the same."""
         redis_server.stop()
         await known.near.put("p:a", "2", 60)
-        assert not known.near.unchanged([("p:a", "1")])
+        assert not known.near.known_for([("p:a", "1")])
 
     async def test_ends_when_changes_are_not_told_any_more(self, known: Bench) -> None:
         known.near.end()
-        assert not known.near.unchanged([("p:a", "1")])
+        assert not known.near.known_for([("p:a", "1")])
         await known.read("p:a")
-        assert not known.near.unchanged([("p:a", "1")])
+        assert not known.near.known_for([("p:a", "1")])
 
     async def test_ends_with_the_flush_of_all(self, known: Bench) -> None:
         await known.other.flushall()
-        await known.until(lambda: not known.near.unchanged([("p:a", "1")]))
+        await known.until(lambda: not known.near.known_for([("p:a", "1")]))
 
     async def test_ends_when_there_is_no_room(self, redis_server: RedisServer) -> None:
         async with bench(redis_server, max_entries=2) as b:
             await b.near.get_many(["p:a", "p:b"])
-            assert b.near.unchanged([("p:a", None)])
+            assert b.near.known_for([("p:a", None)])
             await b.read("p:c")
-            assert b.near.unchanged([("p:a", None)])
-            assert not b.near.unchanged([("p:b", None)])
+            assert b.near.known_for([("p:a", None)])
+            assert not b.near.known_for([("p:b", None)])
             assert b.near.entries.evictions == 1
 
 
@@ -129,9 +129,9 @@ class TestBoundedAge:
             start = clock.now
             assert await near.get_many(keys) == [value for _, value in reads]
             clock.now = start + 4.99
-            assert near.unchanged(reads)
+            assert near.known_for(reads) == pytest.approx(0.01)
             clock.now = start + 5
-            assert [near.unchanged([one]) for one in reads] == [False] * 3
+            assert [near.known_for([one]) for one in reads] == [0] * 3
 
     async def test_an_end_in_redis_within_the_bound_comes_first(self, redis_server: RedisServer) -> None:
         clock = HandClock()
@@ -141,7 +141,7 @@ class TestBoundedAge:
             near.begin(5.0)
             assert await read(near, "p:a") == "1"
             clock.now += 2
-            assert not near.unchanged([("p:a", "1")])
+            assert not near.known_for([("p:a", "1")])
 
     async def test_without_a_bound_absence_has_no_end_of_its_own(self, redis_server: RedisServer) -> None:
         clock = HandClock()
@@ -150,7 +150,7 @@ class TestBoundedAge:
             near.begin()
             await read(near, "p:a")
             clock.now += 1e9
-            assert near.unchanged([("p:a", None)])
+            assert near.known_for([("p:a", None)])
 
 
 class TestWatch:
@@ -204,7 +204,7 @@ class Service:
 
     def __init__(self, near: NearCache) -> None:
         self._near = near
-        self._remembered = RememberedLookups[None](near, 10)
+        self._remembered = RememberedLookups[None](near, 10, ending=lambda *_: None)
         self.recalled = 0
 
     async def look_up(self, keys: Sequence[str]) -> list[str | None]:

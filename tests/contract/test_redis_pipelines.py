@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from mxcheck_service.cache import batch
-from mxcheck_service.cache.batch import Command
+from mxcheck_service.cache.exchange import Command
 from mxcheck_service.cache.redis import RedisCache, connect
 from mxcheck_service.ports import CacheError
 from tests.lab.redis import RedisServer
@@ -186,7 +186,7 @@ async def test_a_defect_of_the_client_library_is_raised_and_ends_nothing(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("redis.asyncio.client.Pipeline.execute", explode)
+        patch.setattr("mxcheck_service.cache.redis.exchange", explode)
         errors = await asyncio.gather(cache.get("a"), cache.get("b"), return_exceptions=True)
     assert [type(error) for error in errors] == [ZeroDivisionError] * 2
     assert await cache.get("a") is None

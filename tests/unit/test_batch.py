@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mxcheck_service.cache import batch
-from mxcheck_service.cache.batch import MOST_TOGETHER, Batches, Command
+from mxcheck_service.cache.batch import MOST_TOGETHER, Batches
+from mxcheck_service.cache.exchange import Command
 from mxcheck_service.ports import CacheError
 from tests.unit.fakes import soon
 

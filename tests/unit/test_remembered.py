@@ -2,7 +2,7 @@
 
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.model import Lookup, Outcome, Verdict
-from mxcheck_service.remembered import RememberedLookups
+from mxcheck_service.remembered import Reads, RememberedLookups
 from mxcheck_service.trace import Trace
 from tests.unit.fakes import FakeClock
 
@@ -12,10 +12,14 @@ GOOD = Lookup(Outcome(Verdict.GOOD), "mx.example")
 class Bench:
     """Lookups over an embedded cache; `read` is a trace of one that read these keys as they are now."""
 
-    def __init__(self, max_entries: int = 10) -> None:
+    def __init__(self, max_entries: int = 10, soon: float = 0.0) -> None:
         self.clock = FakeClock()
         self.cache = MemoryCache(100, self.clock)
-        self.lookups = RememberedLookups[str](self.cache, max_entries)
+        self.ending: list[tuple[str, list[str], float]] = []
+        self.lookups = RememberedLookups[str](self.cache, max_entries, soon=soon, ending=self._note)
+
+    def _note(self, domain: str, reads: Reads, left: float) -> None:
+        self.ending.append((domain, [key for key, _ in reads], left))
 
     async def read(self, *keys: str) -> Trace:
         trace = Trace(self.clock, explain=False)
@@ -94,6 +98,17 @@ async def test_nothing_is_remembered_where_there_is_no_room() -> None:
     bench = Bench(max_entries=0)
     bench.lookups.put("one.example", GOOD, await bench.read())
     assert bench.found("one.example") == [False]
+
+
+async def test_a_lookup_that_is_asked_for_shortly_before_its_end_is_told() -> None:
+    bench = Bench(soon=10)
+    await bench.cache.set("a", "1", 60)
+    await bench.cache.set("b", "1", 100)
+    bench.lookups.put("one.example", GOOD, await bench.read("b", "a"))
+    for seconds in (50, 1, 9):
+        bench.clock.now += seconds
+        bench.found("one.example")
+    assert bench.ending == [("one.example", ["b", "a"], 9)]
 
 
 async def test_what_was_made_of_a_lookup_goes_with_it() -> None:
