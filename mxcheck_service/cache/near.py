@@ -56,9 +56,7 @@ class NearCache:
                 _set(watches)
             return
         for key in keys:
-            self.entries.drop(key)
-            if key in self._fetching:
-                self._changed.add(key)
+            self._drop(key)
             _set(self._watches.get(key, ()))
 
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
@@ -77,25 +75,25 @@ class NearCache:
         try:
             await self._far.set(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def put(self, key: str, value: str, ttl: int) -> None:
         try:
             await self._far.put(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
         try:
             return await self._far.set_if_absent(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def delete(self, key: str) -> None:
         try:
             await self._far.delete(key)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     @contextmanager
     def watch(self, key: str) -> Iterator[asyncio.Event | None]:
@@ -117,6 +115,12 @@ class NearCache:
     async def close(self) -> None:
         self.end()
         await self._far.close()
+
+    def _drop(self, key: str) -> None:
+        """Forget a key that we change. Who watches it is told when Redis tells of the change: there may be none."""
+        self.entries.drop(key)
+        if key in self._fetching:
+            self._changed.add(key)
 
     async def _fetch(self, keys: Sequence[str]) -> list[str | None]:
         """Read from Redis, and keep what has not changed meanwhile."""
