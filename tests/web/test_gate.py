@@ -228,6 +228,22 @@ class TestDrain:
             assert response.status == 200
             assert (await response.json())["domains"][0]["verdict"] == "no"
 
+    async def test_waits_for_a_request_whose_body_is_still_coming(self, client: Client) -> None:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+        writer.write(head + b"{")
+        await until(lambda: state_of(client).active == 1)
+        drain = asyncio.create_task(_drain(app_of(client), 10))
+        await until(lambda: state_of(client).phase is Phase.DRAINING)
+        async with client.get(CHECK) as response:
+            assert response.status == 503
+        assert not drain.done()
+        writer.write(b"}")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        await drain
+        writer.close()
+        await writer.wait_closed()
+
     async def test_ends_at_once_when_there_is_none(self, client: Client) -> None:
         async with asyncio.timeout(5):
             await _drain(app_of(client), 3600)
