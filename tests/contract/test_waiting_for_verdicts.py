@@ -4,21 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from mxcheck_service import probing
 from mxcheck_service.cache.layers import CacheLayers
+from mxcheck_service.cache.near import NearCache
 from mxcheck_service.core.codec import LOCK
 from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 from mxcheck_service.ports import LocalFault, SystemClock
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
-from tests.contract.test_near_cache import Bench, bench
+from tests.contract.test_near_cache import Bench, CountingRedis, bench
 from tests.lab.redis import RedisServer
 from tests.unit.fakes import FakeProber
 
 IP = "11.0.0.1"
 KEY = f"p:i:{IP}"
 SETTINGS = MxCheckSettings(key_prefix="p", connect_timeout=20.0)
+
+
+class Restless(SystemClock):
+    """A clock for those who need not sleep between two looks."""
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("polls")
 
 
 class Service:
@@ -31,7 +40,7 @@ class Service:
         self._claim = bench.far.set_if_absent
         bench.far.set_if_absent = self._counted  # type: ignore[method-assign]
         layers = CacheLayers(bench.near, SETTINGS, RECOMMENDED)
-        self._probing = Probing(SETTINGS, RECOMMENDED, layers, prober, SystemClock())
+        self._probing = Probing(SETTINGS, RECOMMENDED, layers, prober, Restless())
 
     async def _counted(self, key: str, value: str, ttl: int) -> bool:
         self.claims += 1
@@ -113,6 +122,35 @@ async def test_a_lock_that_is_given_up_is_taken_over(services: tuple[Service, Se
     await waiter.waits()
     holder.prober.hold.set()
     assert [await probe, await waiting] == ["unavailable", "gd"]
+
+
+async def test_a_change_that_is_no_verdict_is_looked_at_once(services: tuple[Service, Service]) -> None:
+    _, waiter = services
+    await waiter.bench.other.set(KEY, LOCK, ex=60)
+    waiting = waiter.probe()
+    await waiter.waits()
+    looks, claims = waiter.commands
+    await waiter.bench.other.set(KEY, LOCK, ex=60)
+    await waiter.bench.until(lambda: waiter.commands == (looks + 1, claims))
+    assert await waiter.quiet()
+    await waiter.bench.other.set(KEY, "gd")
+    assert await waiting == "gd*"
+
+
+async def test_a_verdict_that_nobody_tells_of_is_found_in_the_end(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "LONGEST_SILENCE", 0.01)
+    async with Redis.from_url(redis_server.url) as other, asyncio.timeout(20):
+        await other.set(KEY, LOCK, ex=60)
+        far = CountingRedis(other)
+        near = NearCache(far, max_entries=10, clock=SystemClock())
+        near.begin()
+        waiter = Service(Bench(near, far, other), FakeProber())
+        waiting = waiter.probe()
+        await waiter.bench.until(lambda: len(far.asked) > 3)
+        await other.set(KEY, "gd")
+        assert await waiting == "gd*"
 
 
 async def test_an_empty_value_that_nobody_can_claim_is_waited_for_in_peace(services: tuple[Service, Service]) -> None:
