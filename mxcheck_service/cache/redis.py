@@ -3,15 +3,14 @@
 import logging
 import math
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mxcheck_service.cache import servers
+from mxcheck_service.cache.routing import RoutedClient
 from mxcheck_service.ports import CacheError
 
 T = TypeVar("T")
@@ -19,35 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 def connect(url: str, *, timeout: float, max_connections: int) -> "RedisCache":
-    """Return a cache on the server that the URL names. Nothing is connected yet; `timeout` is seconds per command.
-
-    A command on a connection that the server has closed meanwhile is tried once more on a new one, so that a restarted
-    Redis costs nobody an error.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-    )
-    return RedisCache(Redis.from_pool(pool))
-
-
-def listener(url: str, *, timeout: float) -> Redis:
-    """Return a client for `cache.tracking`, which waits for messages as long as it takes.
-
-    It never connects anew by itself: a new connection subscribes, but hears nothing before it has asked for tracking.
-    """
-    client: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
-    return client
+    """Return a cache on the servers that the URL names; see `cache.servers.connect`."""
+    return RedisCache(servers.connect(url, timeout=timeout, max_connections=max_connections).client)
 
 
 class RedisCache:
     """A `CacheBackend` over a redis-py client. Values are octets in and out: latin-1 loses none of them."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis | RoutedClient) -> None:
         self._client = client
         self._down = False
 
@@ -55,30 +33,40 @@ class RedisCache:
         return _text(await self._call(self._client.get(key)))
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
-        if not keys:
-            return []
-        return [_text(value) for value in await self._call(self._client.mget(keys))]
+        return [_text(value) for value in await self._values(keys, [])]
 
     async def get_many_with_ttl(self, keys: Sequence[str], *, strict: bool) -> list[tuple[str, float] | None]:
         """Return (value, seconds left) in the order of `keys`, infinity for an entry without end.
 
         A key of another type is None, or with `strict` a CacheError.
         """
-        pipeline = self._client.pipeline(transaction=False)
-        if strict:
-            for key in keys:
-                pipeline.get(key)
-        else:
-            pipeline.mget(keys)
-        for key in keys:
-            pipeline.pttl(key)
-        replies = await self._call(pipeline.execute())
-        values = replies[: len(keys)] if strict else replies[0]
+        replies = await self._values(keys, keys, strict=strict)
         found: list[tuple[str, float] | None] = []
-        for value, milliseconds in zip(values, replies[-len(keys) :], strict=True):
+        for value, milliseconds in zip(replies[: len(keys)], replies[len(keys) :], strict=True):
+            text = _text(value)
             left = math.inf if milliseconds == -1 else milliseconds / 1000
-            found.append((value.decode("latin-1"), left) if value is not None and left > 0 else None)
+            found.append((text, left) if text is not None and left > 0 else None)
         return found
+
+    async def _values(self, keys: Sequence[str], timed: Sequence[str], *, strict: bool = False) -> list[Any]:
+        """Return the values of `keys`, then the milliseconds left of `timed`; raises CacheError.
+
+        Keys are asked for one by one, for a cluster's sake. One of another type is a WRONGTYPE error in its place.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+        for key in timed:
+            pipeline.pttl(key)
+
+        async def execute() -> list[Any]:
+            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, Exception) and (strict or "WRONGTYPE" not in str(reply)):
+                    raise reply
+            return replies
+
+        return await self._call(execute())
 
     async def set(self, key: str, value: str, ttl: int) -> None:
         await self._call(self._client.set(key, value.encode("latin-1"), ex=ttl))
@@ -113,6 +101,6 @@ class RedisCache:
         return result
 
 
-def _text(value: bytes | str | None) -> str | None:
-    """Return a reply as text. The client is built without decoding, so replies are octets; its types allow for both."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+def _text(value: Any) -> str | None:
+    """Return the reply to GET as text, of which an error has none. The client does not decode: replies are octets."""
+    return value.decode("latin-1") if isinstance(value, bytes) else None

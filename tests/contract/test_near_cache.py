@@ -12,7 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from mxcheck_service.cache.near import NearCache
-from mxcheck_service.cache.redis import RedisCache, listener
+from mxcheck_service.cache.redis import RedisCache
+from mxcheck_service.cache.servers import connect
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.ports import SystemClock
 from tests.lab.redis import RedisServer
@@ -71,12 +72,13 @@ class Bench:
 async def bench(server: RedisServer, max_entries: int = 100) -> AsyncIterator[Bench]:
     async with (
         Redis.from_url(server.url, retry=Retry(NoBackoff(), 1)) as client,
-        listener(server.url, timeout=5) as listening,
         Redis.from_url(server.url) as other,
     ):
         far = CountingRedis(client)
         near = NearCache(far, max_entries=max_entries, clock=SystemClock())
-        tracking = asyncio.create_task(track(listening, near, "p:", SystemClock()))
+        tracking = asyncio.create_task(
+            track(connect(server.url, timeout=5, max_connections=1), near, "p:", SystemClock())
+        )
         made = Bench(near, far, other)
         await made.until(lambda: near._coherent)
         await made.settled()
@@ -220,13 +222,14 @@ async def test_a_server_that_does_no_tracking_costs_the_near_cache_and_one_line(
     async with Redis.from_url(redis_server.url) as admin:
         await admin.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
         url = redis_server.url.replace("redis://", "redis://plain:secret@")
-        async with listener(url, timeout=5) as client:
-            near = NearCache(RedisCache(client), max_entries=10, clock=SystemClock())
-            async with asyncio.timeout(10):
-                await track(client, near, "p:", SystemClock())
-            await near.set("p:a", "1", 60)
-            assert await near.get("p:a") == "1"
-            assert len(near) == 0
+        servers = connect(url, timeout=5, max_connections=1)
+        near = NearCache(RedisCache(servers.client), max_entries=10, clock=SystemClock())
+        async with asyncio.timeout(10):
+            await track(servers, near, "p:", SystemClock())
+        await near.set("p:a", "1", 60)
+        assert await near.get("p:a") == "1"
+        assert len(near) == 0
+        await near.close()
         await admin.acl_deluser("plain")
     assert [record.getMessage().split(",")[0] for record in caplog.records] == ["Redis does not tell of changes"]
 

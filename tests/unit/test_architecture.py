@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("core",),
     ("ports",),
-    ("background", "log", "trace"),
+    ("background", "cache_url", "log", "trace"),
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
