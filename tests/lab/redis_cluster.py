@@ -6,7 +6,8 @@ with RedisCluster() as cluster:
     cluster.wait_failed_over(victim)
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from types import TracebackType
 from typing import Self
@@ -95,12 +96,12 @@ class RedisCluster:
         return next(key for key in (f"{stem}{number}" for number in range(1000)) if self.primary_of(key) is node)
 
     def wait_failed_over(self, victim: RedisServer) -> None:
-        """Return once every slot is served without this node, and every running node knows."""
-        port = victim.port
+        """Return once every slot is served without this node, whatever itself may think, and all others know."""
+        others = [node for node in self.nodes if node.running and node is not victim]
         poll_until(
-            lambda: self._agreed() and not any(name == port for name, _ in _slots(self._running[0])),
+            lambda: _agreed(others) and not any(port == victim.port for port, _ in _slots(others[0])),
             _PATIENCE,
-            f"the cluster does without {port}\n{self._told()}",
+            f"the cluster does without {victim.port}",
         )
 
     def wait_healthy(self) -> None:
@@ -108,27 +109,41 @@ class RedisCluster:
         for node in self.nodes:
             if not node.running:
                 node.start()
-        poll_until(lambda: self._agreed() and self._replicated(), _PATIENCE, "a healthy cluster")
+        poll_until(lambda: _agreed(self.nodes) and self._replicated(), _PATIENCE, "a healthy cluster")
 
     def flush(self) -> None:
         """Delete all keys of all nodes."""
         for node in self.primaries:
             node.flush()
 
-    def move_slot(self, key: str, target: RedisServer) -> "MovingSlot":
-        """Begin to move the slot of a key, as a resharding does."""
+    def switch_over(self, key: str) -> None:
+        """Let the replica of the key's primary take its place in order, as for maintenance."""
+        primary = self.primary_of(key)
+        port = str(primary.port)
+        heir = next(node for node in self.nodes if _info(node, "replication").get("master_port") == port)
+        heir.ask("CLUSTER", "FAILOVER")
+        poll_until(lambda: _agreed(self.nodes) and not _serves(primary), _PATIENCE, "the replica has taken over")
+
+    @contextmanager
+    def teller_paused(self, number: int, key: str) -> Iterator[None]:
+        """Within the block one of the nodes that do not serve the key hangs: a replica, which nobody replaces."""
+        replicas = [node for node in self.nodes if node not in self.primaries]
+        with replicas[number].paused():
+            yield
+
+    def moving(self, key: str, target: RedisServer) -> "MovingSlot":
+        """Move the slot of a key within the block, as a resharding does."""
         return MovingSlot(self, key, target)
 
-    @property
-    def _running(self) -> list[RedisServer]:
-        return [node for node in self.nodes if node.running]
-
-    def _agreed(self) -> bool:
-        try:
-            well = all("cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self._running)
-            return well and len({frozenset(_slots(node)) for node in self._running}) == 1
-        except redis.RedisError:
-            return False
+    @contextmanager
+    def unserved(self, key: str) -> Iterator[None]:
+        """Within the block nobody serves the slot of this key, and all nodes know."""
+        owner, slot = self.primary_of(key), key_slot(key.encode())
+        for node in self.nodes:
+            node.ask("CLUSTER", "DELSLOTS", slot)
+        yield
+        owner.ask("CLUSTER", "ADDSLOTS", slot)
+        poll_until(lambda: _agreed(self.nodes), _PATIENCE, "the slot is served again")
 
     def _replicated(self) -> bool:
         owners = [node for node in self.nodes if _serves(node)]
@@ -137,37 +152,43 @@ class RedisCluster:
             state.get("master_link_status") == "up" for state in linked
         )
 
-    def _told(self) -> str:
-        return "\n".join(node.ask("CLUSTER", "NODES") for node in self._running[:1])
-
 
 class MovingSlot:
     """A slot on its way: within the block its old owner answers ASK for keys it has not; `finish` gives it away."""
 
     def __init__(self, cluster: RedisCluster, key: str, target: RedisServer) -> None:
-        self._cluster, self._slot = cluster, key_slot(key.encode())
+        self._cluster, self.slot = cluster, key_slot(key.encode())
         self._source, self._target = cluster.primary_of(key), target
 
     def __enter__(self) -> Self:
         source_id, target_id = (node.ask("CLUSTER", "MYID") for node in (self._source, self._target))
-        self._target.ask("CLUSTER", "SETSLOT", self._slot, "IMPORTING", source_id)
-        self._source.ask("CLUSTER", "SETSLOT", self._slot, "MIGRATING", target_id)
+        self._target.ask("CLUSTER", "SETSLOT", self.slot, "IMPORTING", source_id)
+        self._source.ask("CLUSTER", "SETSLOT", self.slot, "MIGRATING", target_id)
         return self
 
     def finish(self) -> None:
         """Give the slot to its new owner, with what keys are left in it, and wait until all nodes know."""
-        for key in self._source.ask("CLUSTER", "GETKEYSINSLOT", self._slot, 100):
+        for key in self._source.ask("CLUSTER", "GETKEYSINSLOT", self.slot, 100):
             self._source.ask("MIGRATE", "127.0.0.1", self._target.port, key, 0, 5000)
         target_id = self._target.ask("CLUSTER", "MYID")
         for node in (self._target, self._source):
-            node.ask("CLUSTER", "SETSLOT", self._slot, "NODE", target_id)
-        poll_until(self._cluster._agreed, _PATIENCE, "all know of the slot's new owner")
+            node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", target_id)
+        poll_until(lambda: _agreed(self._cluster.nodes), _PATIENCE, "all know of the slot's new owner")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for node in (self._source, self._target):
-            node.ask("CLUSTER", "SETSLOT", self._slot, "STABLE")
+            node.ask("CLUSTER", "SETSLOT", self.slot, "STABLE")
+
+
+def _agreed(nodes: list[RedisServer]) -> bool:
+    """Whether all is well in the eyes of each of them, and they see the same."""
+    try:
+        well = all("cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in nodes)
+        return well and len({frozenset(_slots(node)) for node in nodes}) == 1
+    except redis.RedisError:
+        return False
 
 
 def _view(node: RedisServer) -> list[str]:

@@ -6,7 +6,8 @@ with RedisSentinel() as watched:
     watched.wait_failed_over(victim)
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,8 +45,7 @@ class RedisSentinel:
         with ExitStack() as started:
             for server in self.servers:
                 started.enter_context(server)
-            for number in range(_SENTINELS):
-                started.callback(self._start_sentinel(number).stop)
+            self._sentinels = [self._start_sentinel(number, started) for number in range(_SENTINELS)]
             poll_until(self._in_step, _PATIENCE, "the replica is in step, and the sentinels know")
             self._started = started.pop_all()
         return self
@@ -55,7 +55,7 @@ class RedisSentinel:
     ) -> None:
         self._started.close()
 
-    def _start_sentinel(self, number: int) -> Child:
+    def _start_sentinel(self, number: int, started: ExitStack) -> Child:
         first, second = self.servers
         lines = [
             f"port {self.ports[number]}",
@@ -74,6 +74,7 @@ class RedisSentinel:
         config.write_text("\n".join(lines) + "\n")
         argv = [find_program("redis-server"), str(config), "--sentinel"]
         child = Child(f"sentinel{number}", argv, first.folder / f"sentinel{number}.log")
+        started.callback(child.stop)
         child.start(lambda: self._told_primary(self.ports[number]) is not None)
         return child
 
@@ -99,6 +100,21 @@ class RedisSentinel:
         """Return once all sentinels name another server than this one, and it accepts writes."""
         (heir,) = [server for server in self.servers if server is not victim]
         poll_until(lambda: self._names(heir), _PATIENCE, f"the sentinels name {heir.port}")
+
+    def switch_over(self, key: str) -> None:
+        """Let the replica take the primary's place in order, as for maintenance."""
+        before = self.primary
+        _ask(self.ports[0], "FAILOVER", self.service)
+        self.wait_failed_over(before)
+        # Sentinels would do that within ten seconds.
+        before.ask("REPLICAOF", _HOST, self.primary.port)
+
+    @contextmanager
+    def teller_paused(self, number: int, key: str) -> Iterator[None]:
+        """Within the block one of the sentinels hangs."""
+        self._sentinels[number].pause()
+        yield
+        self._sentinels[number].resume()
 
     def start_over(self) -> None:
         """As new, unless nothing has happened to it: sentinels that failed over once take seconds to do it again."""
