@@ -1,4 +1,4 @@
-"""The near cache over several primaries, and over one that is replaced: it keeps nothing unless it is told of changes."""
+"""The near cache over several primaries, and over one that is replaced: it keeps what it would be told of."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
