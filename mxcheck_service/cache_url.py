@@ -73,7 +73,10 @@ def parse(text: str) -> CacheUrl:
         parse_url(text)
     if kind in (Kind.MEMORY, Kind.SERVER):
         return CacheUrl(kind, text)
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that are no IPv6 address's
+        raise ValueError(f"is not a URL; write {_WRITE[kind]}") from None
     userinfo, _, hosts = parts.netloc.rpartition("@")
     nodes = tuple(_address(host, kind) for host in hosts.split(","))
     options = _options(parts, kind)
