@@ -116,5 +116,9 @@ def _one_try(timeout: float) -> dict[str, Any]:
 
 
 def _listening(timeout: float) -> dict[str, Any]:
-    """Return redis-py's options of a client whose connection is an endless subscription, in RESP2."""
-    return {"protocol": 2, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+    """Return redis-py's options of a client whose connection is an endless subscription, in RESP2.
+
+    No socket_timeout: redis-py would send by way of asyncio.wait_for, which before Python 3.12 may swallow that its
+    task is cancelled, and a listener would go on for ever.
+    """
+    return {"protocol": 2, "socket_connect_timeout": timeout, "socket_timeout": None, "retry": Retry(NoBackoff(), 0)}

@@ -66,7 +66,8 @@ async def _first_end(*endless: Coroutine[None, None, None]) -> None:
 async def _hear(client: Redis, prefix: str) -> AsyncIterator[Any]:
     """Subscribe to the changes at one server; `client` speaks RESP2, in which they are messages of a channel."""
     async with client, client.pubsub() as pubsub:
-        await _subscribe(pubsub, prefix)
+        async with asyncio.timeout(2 * HEARTBEAT):
+            await _subscribe(pubsub, prefix)
         yield pubsub
 
 
