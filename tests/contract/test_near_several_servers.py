@@ -160,7 +160,7 @@ async def test_nobody_there_keeps_it_empty_until_somebody_is(redis_sentinel: Red
 
 @pytest.mark.parametrize("url", ["redis://h:1", "redis+cluster://h:1", "redis+sentinel://h:1/s"])
 async def test_a_listener_is_cancelled_for_certain(url: str) -> None:
-    """With a timeout redis-py sends through asyncio.wait_for, which before Python 3.12 loses a cancellation at times."""
+    """With a timeout redis-py sends through asyncio.wait_for, which before Python 3.12 may lose a cancellation."""
     redis = servers.connect(url, timeout=TIMEOUT, max_connections=1)
     listener = redis.listener(("h", 1))
     assert listener.connection_pool.connection_kwargs["socket_timeout"] is None
