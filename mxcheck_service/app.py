@@ -13,9 +13,10 @@ from aiohttp import web
 
 from mxcheck_service import maps
 from mxcheck_service.background import Background
-from mxcheck_service.cache import redis
+from mxcheck_service.cache import servers
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
@@ -202,19 +203,17 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
     if chosen.embedded:
         yield MemoryCache(chosen.max_entries, clock)
         return
-    far = redis.connect(
-        chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections, batching=chosen.batching
-    )
+    redis = servers.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+    far = RedisCache(redis, batching=chosen.batching)
     try:
         if not chosen.near_entries:
             yield far
             return
         near = NearCache(far, max_entries=chosen.near_entries, clock=clock)
-        async with redis.listener(chosen.url, timeout=chosen.timeout) as listener:
-            tracking = asyncio.create_task(track(listener, near, f"{settings.mx_check.key_prefix}:", clock))
-            try:
-                yield near
-            finally:
-                await _cancelled(tracking)
+        tracking = asyncio.create_task(track(redis, near, f"{settings.mx_check.key_prefix}:", clock))
+        try:
+            yield near
+        finally:
+            await _cancelled(tracking)
     finally:
         await far.close()
