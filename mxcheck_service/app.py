@@ -62,6 +62,7 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
         deadline=settings.deadline,
         max_addresses=settings.server.max_addresses,
         remember=settings.cache.max_entries if settings.cache.embedded else settings.cache.near_entries,
+        share_questions=settings.dns.timeout * settings.dns.tries if settings.server.workers > 1 else 0.0,
     )
 
 
@@ -210,7 +211,8 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
             yield far
             return
         near = NearCache(far, max_entries=chosen.near_entries, clock=clock)
-        tracking = asyncio.create_task(track(redis, near, f"{settings.mx_check.key_prefix}:", clock))
+        prefix = f"{settings.mx_check.key_prefix}:"
+        tracking = asyncio.create_task(track(redis, near, prefix, clock, untold=chosen.near_seconds))
         try:
             yield near
         finally:

@@ -27,8 +27,21 @@ LONGEST_PAUSE: Final = 5.0
 """Seconds between attempts to connect: from a tenth of a second up to this, doubling."""
 
 
-async def track(servers: Servers, near: NearCache, prefix: str, clock: Clock) -> None:
-    """Keep `near` in step with the servers for as long as this runs; returns when one does not do tracking."""
+async def track(servers: Servers, near: NearCache, prefix: str, clock: Clock, *, untold: float = 0.0) -> None:
+    """Keep `near` in step with the servers for as long as this runs.
+
+    Returns when one of them does not do tracking; what is read is then kept for `untold` seconds at most.
+    """
+    try:
+        await _track(servers, near, prefix, clock)
+    except ResponseError as error:
+        kept = f"what it holds is kept near for {untold:g} s at most" if untold else "nothing is kept near"
+        _log.warning("Redis does not tell of changes, so %s: %s", kept, error)
+        if untold:
+            near.begin(untold)
+
+
+async def _track(servers: Servers, near: NearCache, prefix: str, clock: Clock) -> None:
     pause = 0.1
     while True:
         try:
@@ -38,9 +51,8 @@ async def track(servers: Servers, near: NearCache, prefix: str, clock: Clock) ->
                 near.begin()
                 pause = 0.1
                 await _first_end(servers.changed(heard, HEARTBEAT), *(_listen(pubsub, near) for pubsub in subscribed))
-        except ResponseError as error:
-            _log.warning("Redis does not tell of changes, so nothing is kept near: %s", error)
-            return
+        except ResponseError:
+            raise
         except (RedisError, OSError) as error:
             _log.debug("invalidations are lost: %s", error)
         finally:

@@ -221,22 +221,27 @@ async def test_a_silent_server_is_given_up(b: Bench, redis_server: RedisServer) 
     await b.until(lambda: b.near._coherent)
 
 
-async def test_a_server_that_does_no_tracking_costs_the_near_cache_and_one_line(
-    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("untold", "kept"), [(0.0, "nothing"), (5.0, "what it holds is kept near for 5 s at most")])
+async def test_where_changes_are_not_told_there_is_one_line_and_a_short_memory(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture, untold: float, kept: str
 ) -> None:
     async with Redis.from_url(redis_server.url) as admin:
         await admin.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
-        url = redis_server.url.replace("redis://", "redis://plain:secret@")
-        servers = connect(url, timeout=5, max_connections=1)
-        near = NearCache(RedisCache(servers), max_entries=10, clock=SystemClock())
+        servers = connect(redis_server.url.replace("redis://", "redis://plain:secret@"), timeout=5, max_connections=1)
+        clock = HandClock()
+        near = NearCache(RedisCache(servers), max_entries=10, clock=clock)
         async with asyncio.timeout(10):
-            await track(servers, near, "p:", SystemClock())
+            await track(servers, near, "p:", clock, untold=untold)
         await near.set("p:a", "1", 60)
         assert await read(near, "p:a") == "1"
-        assert len(near) == 0
+        await admin.set("p:a", "2", ex=60)
+        assert await read(near, "p:a") == ("1" if untold else "2")
+        clock.now += 5
+        assert await read(near, "p:a") == "2"
         await near.close()
         await admin.acl_deluser("plain")
-    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["Redis does not tell of changes"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"Redis does not tell of changes, so {kept}")
 
 
 async def test_no_read_that_starts_after_a_change_was_told_sees_what_was_before(redis_server: RedisServer) -> None:
