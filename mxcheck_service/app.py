@@ -13,9 +13,10 @@ from aiohttp import web
 
 from mxcheck_service import maps
 from mxcheck_service.background import Background
-from mxcheck_service.cache import redis
+from mxcheck_service.cache import servers
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
@@ -61,6 +62,7 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
         deadline=settings.deadline,
         max_addresses=settings.server.max_addresses,
         remember=settings.cache.max_entries if settings.cache.embedded else settings.cache.near_entries,
+        share_questions=settings.dns.timeout * settings.dns.tries if settings.server.workers > 1 else 0.0,
     )
 
 
@@ -202,19 +204,18 @@ async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
     if chosen.embedded:
         yield MemoryCache(chosen.max_entries, clock)
         return
-    far = redis.connect(
-        chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections, batching=chosen.batching
-    )
+    redis = servers.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+    far = RedisCache(redis, batching=chosen.batching)
     try:
         if not chosen.near_entries:
             yield far
             return
         near = NearCache(far, max_entries=chosen.near_entries, clock=clock)
-        async with redis.listener(chosen.url, timeout=chosen.timeout) as listener:
-            tracking = asyncio.create_task(track(listener, near, f"{settings.mx_check.key_prefix}:", clock))
-            try:
-                yield near
-            finally:
-                await _cancelled(tracking)
+        prefix = f"{settings.mx_check.key_prefix}:"
+        tracking = asyncio.create_task(track(redis, near, prefix, clock, untold=chosen.near_seconds))
+        try:
+            yield near
+        finally:
+            await _cancelled(tracking)
     finally:
         await far.close()

@@ -77,7 +77,11 @@ class Adapters:
 
 
 class Checker:
-    """Answers messages under one snapshot of settings and maps. A reload builds another one on the same adapters."""
+    """Answers messages under one snapshot of settings and maps. A reload builds another one on the same adapters.
+
+    `remember`: most lookups that are remembered; `share_questions`: seconds a DNS question of another worker is waited
+    for, 0 without other workers.
+    """
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class Checker:
         deadline: float,
         max_addresses: int,
         remember: int,
+        share_questions: float = 0.0,
     ) -> None:
         self._settings = settings
         self._improvements = improvements
@@ -99,7 +104,7 @@ class Checker:
         self._local_clients = LocalClients(settings)
         cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
-        names = Names(settings, cache, adapters.resolver)
+        names = Names(settings, cache, adapters.resolver, adapters.clock, shared=share_questions)
         probing = Probing(settings, improvements, cache, prober, adapters.clock)
         self._pipeline = Pipeline(
             maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts

@@ -49,7 +49,7 @@ _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeti
 _ADAPTER = TypeAdapter(Settings)
 _MASK = "**********"
 _URL_PASSWORD = re.compile(r"^([^:]*://[^:@/?#]*):.*@", re.DOTALL)
-_PASSWORD_PARAMETER = re.compile(r"(?<=[?&]password=)[^&#]*")
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&#]*")
 
 
 class _Problems:
@@ -130,7 +130,7 @@ def dump(settings: Settings) -> str:
 
 def mask_url(url: str) -> str:
     """Return a URL with its password, if it has one, replaced by asterisks."""
-    return _PASSWORD_PARAMETER.sub(_MASK, _URL_PASSWORD.sub(rf"\1:{_MASK}@", url))
+    return _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", _URL_PASSWORD.sub(rf"\1:{_MASK}@", url))
 
 
 def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:

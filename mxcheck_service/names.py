@@ -1,7 +1,8 @@
 """Names to entries, cache first, then DNS: a domain to MX hosts or addresses (`d:`), a host to addresses (`m:`)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from mxcheck_service.background import SingleFlight
 from mxcheck_service.cache.layers import CacheLayers
@@ -10,17 +11,27 @@ from mxcheck_service.core.addresses import enabled_families, interleave, of_fami
 from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
 from mxcheck_service.core.model import Family, Verdict
 from mxcheck_service.core.settings import MxCheckSettings
-from mxcheck_service.ports import DnsFailure, Found, NotFound, Resolver
+from mxcheck_service.ports import Clock, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.trace import Trace
+from mxcheck_service.waiting import Looks
+
+T = TypeVar("T")
 
 
 class Names:
-    """Looks names up. Each name is asked for once at a time in the process, however many requests want it."""
+    """Looks names up. Each name is asked for once at a time in the process, however many requests want it.
 
-    def __init__(self, settings: MxCheckSettings, cache: CacheLayers, resolver: Resolver) -> None:
+    With `shared`, one process of several asks, and the others wait up to so many seconds for what it stores.
+    """
+
+    def __init__(
+        self, settings: MxCheckSettings, cache: CacheLayers, resolver: Resolver, clock: Clock, *, shared: float = 0.0
+    ) -> None:
         self._settings = settings
         self._cache = cache
         self._resolver = resolver
+        self._clock = clock
+        self._shared = shared if settings.expire_dns else 0.0
         self._families = enabled_families(settings)
         self._domain_flights = SingleFlight[tuple[DomainEntry, bool]]()
         self._host_flights = SingleFlight[HostEntry]()
@@ -58,7 +69,11 @@ class Names:
         entry = await self._cache.domain(domain, trace)
         match entry:
             case None:
-                return await self._resolve_domain(domain, trace), False
+                if await self._is_ours("d", domain):
+                    return await self._resolve_domain(domain, trace), False
+                found: DomainEntry | None
+                found = await self._from_another("d", domain, lambda: self._cache.domain(domain, trace))
+                return (await self._resolve_domain(domain, trace) if found is None else found), False
             case AddressList():
                 # A list that lacks an enabled family says nothing about the MX records, which were asked for already.
                 usable = self._usable(entry)
@@ -91,13 +106,34 @@ class Names:
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
         # Whoever filled the entry between the caller's read and this flight has saved us the question.
-        (cached,) = await self._cache.hosts([name], trace)
-        usable = self._usable(cached)
-        if usable is not None:
-            return usable
+        found = await self._cached_host(name, trace)
+        if found is None and not await self._is_ours("m", name):
+            found = await self._from_another("m", name, lambda: self._cached_host(name, trace))
+        if found is not None:
+            return found
         entry = await self._ask_addresses(name, trace)
         await self._cache.store_host(name, entry)
         return entry
+
+    async def _cached_host(self, name: str, trace: Trace) -> HostEntry | None:
+        (cached,) = await self._cache.hosts([name], trace)
+        return self._usable(cached)
+
+    async def _is_ours(self, layer: str, name: str) -> bool:
+        """Tell whether this process is to ask about a name that is not cached."""
+        return not self._shared or await self._cache.claim_task(layer, name, self._shared)
+
+    async def _from_another(self, layer: str, name: str, look: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Wait for what another worker stores about a name; None when nothing comes in time."""
+        end = self._clock.monotonic() + self._shared
+        with self._cache.watch(layer, name) as told:
+            looks = Looks(told, self._clock)
+            while self._clock.monotonic() < end:
+                await looks.next()
+                found = await look()
+                if found is not None:
+                    return found
+        return None
 
     def _usable(self, entry: HostEntry | None) -> HostEntry | None:
         """Return what a cached entry says under the enabled families, None when it must be asked for anew.

@@ -1,8 +1,6 @@
 """Addresses to verdicts (`i:`): cached ones first, else a probe under its lock."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +12,7 @@ from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
-
-FIRST_POLL: Final = 0.02
-LONGEST_POLL: Final = 0.25
-"""Seconds between two looks at a lock that somebody else holds: from the first to the second, growing by half."""
-LONGEST_SILENCE: Final = 1.0
-"""Seconds after which such a lock is looked at even though nothing was told: an expired one may be told of late."""
+from mxcheck_service.waiting import Looks
 
 WORTH_ANOTHER_TRY: Final = frozenset(
     {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
@@ -83,11 +76,11 @@ class Probing:
         One that is known to speak SMTP keeps that verdict when it does not this time: it may be back before the end,
         and the probe after the end will tell.
         """
-        if not await self._cache.claim_renewal(ip, within):
-            return
         (known,) = await self._cache.addresses([ip], trace)
+        if not isinstance(known, Outcome) or not await self._cache.claim_task("i", ip, within):
+            return
         probed = await self._prober.probe(ip)
-        if not isinstance(known, Outcome) or not isinstance(probed, Probed):
+        if not isinstance(probed, Probed):
             return
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
             await self._cache.store_verdict(ip, probed.outcome)
@@ -130,21 +123,15 @@ class Probing:
         HELD after twice the lock's lifetime: holders keep dying, or somebody else keeps winning.
         """
         end = self._clock.monotonic() + 2 * self._lock_ttl
-        pause = FIRST_POLL
-        with self._cache.watch(ip) as told:
+        with self._cache.watch("i", ip) as told:
+            looks = Looks(told, self._clock)
             while self._clock.monotonic() < end:
-                if told is None:
-                    await self._clock.sleep(pause)
-                    pause = min(pause * 1.5, LONGEST_POLL)
+                await looks.next()
                 (entry,) = await self._cache.addresses([ip], trace)
                 if entry is not Slot.LOCKED:
                     claim = entry if isinstance(entry, Outcome) else await self._cache.claim(ip)
                     if claim is not Claim.HELD:
                         return claim
-                if told is not None:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(told.wait(), LONGEST_SILENCE)
-                    told.clear()
         return Claim.HELD
 
     async def _probe(self, ip: str, trace: Trace) -> Outcome:

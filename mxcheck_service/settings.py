@@ -3,22 +3,17 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from redis.asyncio.connection import parse_url
 
+from mxcheck_service import cache_url
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.log import LogFormat, LogLevel
 
 Preset = Literal["recommended", "reference"]
 """A preset sets the defaults of `improvements`; see core.settings.PRESETS."""
 
-_CACHE_SCHEMES = ("memory://", "redis://", "rediss://", "unix://")
-
 
 def _cache_url(url: str) -> str:
-    if not url.startswith(_CACHE_SCHEMES):
-        raise ValueError(f"must begin with one of {', '.join(_CACHE_SCHEMES)} (not yet Cluster and Sentinel)")
-    if not url.startswith("memory://"):
-        parse_url(url)
+    cache_url.parse(url)
     return url
 
 
@@ -59,7 +54,8 @@ class CacheSettings(_Section):
     """The section `cache`."""
 
     url: Annotated[str, AfterValidator(_cache_url)] = "memory://"
-    """memory://, redis://host:port/db, rediss://host:port/db or unix:///path?db=0."""
+    """memory://, redis://host:port/db, rediss://host:port/db, unix:///path?db=0, redis+cluster://h1:p1,h2:p2 or
+    redis+sentinel://h1:p1,h2:p2/service/db; `user:password@` goes before the hosts."""
     timeout: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Seconds a Redis command may take."""
     max_connections: Annotated[int, Field(ge=1)] = 64

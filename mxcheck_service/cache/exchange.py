@@ -6,8 +6,8 @@ every single reply cost several times what is done here.
 
 import asyncio
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -15,6 +15,24 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 Command = tuple[str | bytes | int, ...]
+_PACK: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub knows one word only
+
+
+class Executor(Protocol):
+    """Where commands go: one server, or several of which each has its share of the keys."""
+
+    async def execute(self, commands: Sequence[Command]) -> Sequence[Any]:
+        """Return the reply to each command in order, an error in place of each that failed.
+
+        Every command has one key, its second word. Raises RedisError and OSError when there are no replies at all.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Ask for a sign of life; raises as `execute` does."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 async def exchange(pool: ConnectionPool, commands: Sequence[Command], timeout: float) -> list[Any]:
@@ -31,10 +49,10 @@ async def exchange(pool: ConnectionPool, commands: Sequence[Command], timeout: f
 
 
 async def _exchange(pool: ConnectionPool, commands: Sequence[Command]) -> list[Any]:
-    connection = await pool.get_connection()
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     replies: list[Any] = []
     try:
-        await connection.send_packed_command(b"".join([hiredis.pack_command(command) for command in commands]))
+        await connection.send_packed_command(b"".join(map(_PACK, commands)))
         for _ in commands:
             try:
                 replies.append(await connection.read_response(timeout=math.inf))

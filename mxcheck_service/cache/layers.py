@@ -97,13 +97,16 @@ class CacheLayers:
             return Claim.FAILED
         return Claim.WON
 
-    async def claim_renewal(self, ip: str, seconds: float) -> bool:
-        """Claim the renewal of an address whose verdict still stands, where its probe lock cannot be."""
+    async def claim_task(self, layer: str, name: str, seconds: float) -> bool:
+        """Claim to ask about a name for all workers, while its own entry cannot hold a lock.
+
+        Nobody gives it up: the claim ends after so many seconds. When the cache fails everybody wins.
+        """
         try:
-            return await self._backend.set_if_absent(f"{self._prefix}:r:{ip}", LOCK, math.ceil(seconds))
+            return await self._backend.set_if_absent(f"{self._prefix}:r:{layer}:{name}", LOCK, math.ceil(seconds))
         except CacheError as error:
-            _log.debug("renewal of %s: %s", ip, error)
-            return False
+            _log.debug("claim of %s %s: %s", layer, name, error)
+            return True
 
     async def release(self, ip: str) -> None:
         """Give a lock up without a verdict. Only for its holder, while it holds."""
@@ -124,9 +127,9 @@ class CacheLayers:
         layer, _, name = key.removeprefix(f"{self._prefix}:").partition(":")
         return layer, name
 
-    def watch(self, ip: str) -> AbstractContextManager[asyncio.Event | None]:
-        """Yield an event that is set when the entry of an address may have changed; None: nothing tells."""
-        return self._backend.watch(self._address_key(ip))
+    def watch(self, layer: str, name: str) -> AbstractContextManager[asyncio.Event | None]:
+        """Yield an event that is set when an entry may have changed; None: nothing tells."""
+        return self._backend.watch(f"{self._prefix}:{layer}:{name}")
 
     async def _store_dns(self, key: str, entry: DomainEntry | HostEntry, value: str) -> None:
         ttl = self._dns_fail_ttl if entry is Verdict.DNS_FAIL else self._dns_ttl

@@ -1,4 +1,4 @@
-"""The shared cache in Redis: one class, the client chosen by the URL."""
+"""The shared cache in Redis: one class, whatever servers the URL names (see `cache.servers`)."""
 
 import asyncio
 import logging
@@ -6,57 +6,36 @@ import math
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from mxcheck_service.cache import servers
 from mxcheck_service.cache.batch import Batches
-from mxcheck_service.cache.exchange import Command, exchange
+from mxcheck_service.cache.exchange import Command, Executor
 from mxcheck_service.ports import CacheError
 
 _log = logging.getLogger(__name__)
 
+_LOST: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
+
 
 def connect(url: str, *, timeout: float, max_connections: int, batching: bool = True) -> "RedisCache":
-    """Return a cache on the server that the URL names. Nothing is connected yet; `timeout` is seconds per command.
-
-    A command on a connection that the server has closed meanwhile is tried once more on a new one, so that a restarted
-    Redis costs nobody an error.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout,
-        socket_timeout=None,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-    )
-    return RedisCache(Redis.from_pool(pool), batching=batching)
-
-
-def listener(url: str, *, timeout: float) -> Redis:
-    """Return a client for `cache.tracking`, which waits for messages as long as it takes.
-
-    It never connects anew by itself: a new connection subscribes, but hears nothing before it has asked for tracking.
-    """
-    client: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0))
-    return client
+    """Return a cache on the servers that the URL names; see `cache.servers.connect`."""
+    return RedisCache(servers.connect(url, timeout=timeout, max_connections=max_connections), batching=batching)
 
 
 class RedisCache:
-    """A `CacheBackend` over a redis-py client. Values are octets in and out: latin-1 loses none of them.
+    """A `CacheBackend` on Redis. Values are octets in and out: latin-1 loses none of them.
 
-    With `batching` the commands of concurrent requests go out together (see `cache.batch`), without it each one goes
-    out by itself.
+    With `batching` the commands of concurrent requests go out together (see `cache.batch`), without it those of each
+    call by themselves.
     """
 
-    def __init__(self, client: Redis, *, batching: bool = True) -> None:
-        self._client = client
+    def __init__(self, executor: Executor, *, batching: bool = True) -> None:
+        self._servers = executor
         self._batches = Batches(self._execute) if batching else None
         self._down = False
 
@@ -99,13 +78,16 @@ class RedisCache:
         return nullcontext()
 
     async def ping(self) -> None:
-        await self._ask("PING")
+        try:
+            await self._servers.ping()
+        except (RedisError, OSError) as error:
+            raise CacheError(f"Redis: {error}") from error
 
     async def close(self) -> None:
         """Close, after what was put has been written."""
         if self._batches is not None:
             await self._batches.drain()
-        await self._client.aclose()
+        await self._servers.close()
 
     async def _ask(self, *command: str | bytes | int) -> Any:
         """Return the reply to one command; raises CacheError."""
@@ -117,19 +99,24 @@ class RedisCache:
         return await (self._execute(commands) if self._batches is None else self._batches.add(commands))
 
     async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
-        """Send commands in one pipeline. The log tells once when Redis is lost and once when it is back."""
+        """Send commands in one pipeline; raises CacheError when there are no replies at all."""
         try:
-            replies = await exchange(self._client.connection_pool, commands, 1.0)
+            replies = await self._servers.execute(commands)
         except (RedisError, OSError) as error:
-            if not self._down:
-                self._down = True
-                kind = "does not answer" if isinstance(error, RedisTimeoutError) else "is lost"
-                _log.warning("Redis %s, checks go on without a cache: %s", kind, error)
+            self._note(error)
             raise CacheError(f"Redis: {error}") from error
-        if self._down:
-            self._down = False
-            _log.warning("Redis is back")
+        # Of several servers one may be lost.
+        self._note(next((reply for reply in replies if isinstance(reply, _LOST)), None))
         return replies
+
+    def _note(self, problem: Exception | None) -> None:
+        """Tell the log once when Redis is lost and once when it is back."""
+        if problem is not None and not self._down:
+            kind = "does not answer" if isinstance(problem, TimeoutError | RedisTimeoutError) else "is lost"
+            _log.warning("Redis %s, checks go on without a cache: %s", kind, problem)
+        elif problem is None and self._down:
+            _log.warning("Redis is back")
+        self._down = problem is not None
 
 
 def _accepted(reply: Any) -> Any:

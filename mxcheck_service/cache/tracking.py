@@ -1,16 +1,21 @@
 """Hears from Redis which keys have changed, and keeps the near cache in step.
 
-One connection does all: it redirects the invalidations of every key below the prefix to itself and subscribes to them,
-so that losing it loses both at once. While it is lost the near cache is empty and unused.
+One connection to each primary does all: it redirects the invalidations of every key below the prefix to itself and
+subscribes to them, so that losing it loses both at once. While one is lost, or others have become primaries, the near
+cache is empty and unused.
 """
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.servers import Servers
 from mxcheck_service.ports import Clock
 
 _log = logging.getLogger(__name__)
@@ -22,28 +27,60 @@ LONGEST_PAUSE: Final = 5.0
 """Seconds between attempts to connect: from a tenth of a second up to this, doubling."""
 
 
-async def track(client: Redis, near: NearCache, prefix: str, clock: Clock) -> None:
-    """Keep `near` in step with the server for as long as this runs; returns when the server does not do tracking.
+async def track(servers: Servers, near: NearCache, prefix: str, clock: Clock, *, untold: float = 0.0) -> None:
+    """Keep `near` in step with the servers for as long as this runs.
 
-    `client` speaks RESP2, in which invalidations are messages of a channel.
+    Returns when one of them does not do tracking; what is read is then kept for `untold` seconds at most.
     """
+    try:
+        await _track(servers, near, prefix, clock)
+    except ResponseError as error:
+        kept = f"what it holds is kept near for {untold:g} s at most" if untold else "nothing is kept near"
+        _log.warning("Redis does not tell of changes, so %s: %s", kept, error)
+        if untold:
+            near.begin(untold)
+
+
+async def _track(servers: Servers, near: NearCache, prefix: str, clock: Clock) -> None:
     pause = 0.1
     while True:
         try:
-            async with client.pubsub() as pubsub:
-                await _subscribe(pubsub, prefix)
+            async with AsyncExitStack() as stack:
+                heard = await servers.primaries()
+                subscribed = [await stack.enter_async_context(_hear(servers.listener(one), prefix)) for one in heard]
                 near.begin()
                 pause = 0.1
-                await _listen(pubsub, near)
-        except ResponseError as error:
-            _log.warning("Redis does not tell of changes, so nothing is kept near: %s", error)
-            return
+                await _first_end(servers.changed(heard, HEARTBEAT), *(_listen(pubsub, near) for pubsub in subscribed))
+        except ResponseError:
+            raise
         except (RedisError, OSError) as error:
             _log.debug("invalidations are lost: %s", error)
         finally:
             near.end()
         await clock.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _first_end(*endless: Coroutine[None, None, None]) -> None:
+    """Run all until one of them ends or raises, which this does then too; the others are cancelled."""
+    tasks = [asyncio.create_task(each) for each in endless]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _hear(client: Redis, prefix: str) -> AsyncIterator[Any]:
+    """Subscribe to the changes at one server; `client` speaks RESP2, in which they are messages of a channel."""
+    async with client, client.pubsub() as pubsub:
+        async with asyncio.timeout(2 * HEARTBEAT):
+            await _subscribe(pubsub, prefix)
+        yield pubsub
 
 
 async def _subscribe(pubsub: Any, prefix: str) -> None:

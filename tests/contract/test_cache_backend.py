@@ -1,4 +1,7 @@
-"""One contract for every cache backend: memory, fakeredis, and a real Redis over TCP, TLS and a unix socket."""
+"""One contract for every cache backend: memory, fakeredis, and real Redis.
+
+Redis as one server over TCP, TLS and a unix socket, as a cluster, and under sentinels.
+"""
 
 import asyncio
 import math
@@ -11,10 +14,16 @@ import redis.asyncio
 
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.cache.redis import RedisCache, connect
+from mxcheck_service.cache.servers import OneServer
 from mxcheck_service.ports import CacheBackend, CacheError
 from tests.lab.redis import RedisServer
+from tests.lab.redis_cluster import RedisCluster
+from tests.lab.redis_sentinel import RedisSentinel
 
-BACKENDS = ("memory", "fakeredis", "redis", "redis without batching", "rediss", "unix", "redis with password")
+BACKENDS = (
+    *("memory", "fakeredis", "redis", "redis without batching", "rediss", "unix", "redis with password"),
+    *("cluster", "sentinel"),
+)
 
 
 class StillClock:
@@ -60,6 +69,19 @@ class RedisExpiry:
         await self._client.pexpire(key, 0)
 
 
+class PrimaryExpiry:
+    """Looks at whichever primary has the key."""
+
+    def __init__(self, servers: RedisCluster | RedisSentinel) -> None:
+        self._servers = servers
+
+    async def ttl(self, key: str) -> float:
+        return int(self._servers.primary_of(key).ask("PTTL", key)) / 1000
+
+    async def expire_now(self, key: str) -> None:
+        self._servers.primary_of(key).ask("PEXPIRE", key, 0)
+
+
 @pytest.fixture(params=BACKENDS)
 async def backend_and_expiry(request: pytest.FixtureRequest) -> AsyncIterator[tuple[CacheBackend, Expiry]]:
     if request.param == "memory":
@@ -69,8 +91,14 @@ async def backend_and_expiry(request: pytest.FixtureRequest) -> AsyncIterator[tu
         return
     if request.param == "fakeredis":
         client = fakeredis.FakeAsyncRedis()
-        yield RedisCache(client), RedisExpiry(client)
+        yield RedisCache(OneServer(client.connection_pool, "", 5)), RedisExpiry(client)
         await client.aclose()
+        return
+    if request.param in ("cluster", "sentinel"):
+        servers: RedisCluster | RedisSentinel = request.getfixturevalue(f"redis_{request.param}")
+        cache = connect(servers.url, timeout=5, max_connections=4)
+        yield cache, PrimaryExpiry(servers)
+        await cache.close()
         return
     name = "redis_with_password" if request.param == "redis with password" else "redis_server"
     server: RedisServer = request.getfixturevalue(name)

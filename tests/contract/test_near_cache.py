@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from mxcheck_service.cache.near import NearCache
-from mxcheck_service.cache.redis import RedisCache, listener
+from mxcheck_service.cache.redis import RedisCache
+from mxcheck_service.cache.servers import Servers, connect
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.ports import SystemClock
 from tests.lab.redis import RedisServer
@@ -20,8 +19,8 @@ from tests.lab.redis import RedisServer
 class CountingRedis(RedisCache):
     """Counts the keys that are asked for, and can be held up before its answer is passed on."""
 
-    def __init__(self, client: "Redis") -> None:
-        super().__init__(client)
+    def __init__(self, servers: Servers) -> None:
+        super().__init__(servers)
         self.asked: list[str] = []
         self.answered = asyncio.Event()
         self.pass_on = asyncio.Event()
@@ -77,14 +76,11 @@ class Bench:
 
 @asynccontextmanager
 async def bench(server: RedisServer, max_entries: int = 100) -> AsyncIterator[Bench]:
-    async with (
-        Redis.from_url(server.url, retry=Retry(NoBackoff(), 1)) as client,
-        listener(server.url, timeout=5) as listening,
-        Redis.from_url(server.url) as other,
-    ):
-        far = CountingRedis(client)
+    servers = connect(server.url, timeout=5, max_connections=4)
+    async with Redis.from_url(server.url) as other:
+        far = CountingRedis(servers)
         near = NearCache(far, max_entries=max_entries, clock=SystemClock())
-        tracking = asyncio.create_task(track(listening, near, "p:", SystemClock()))
+        tracking = asyncio.create_task(track(servers, near, "p:", SystemClock()))
         made = Bench(near, far, other)
         await made.until(lambda: near._coherent)
         await made.settled()
@@ -92,6 +88,7 @@ async def bench(server: RedisServer, max_entries: int = 100) -> AsyncIterator[Be
         tracking.cancel()
         with suppress(asyncio.CancelledError):
             await tracking
+        await near.close()
 
 
 @pytest.fixture
@@ -167,7 +164,8 @@ async def test_an_entry_ends_no_later_than_in_redis(redis_server: RedisServer) -
     """Redis tells of expiry too, when it gets to it; the near cache does not wait for that."""
     async with Redis.from_url(redis_server.url) as client:
         clock = HandClock()
-        near = NearCache(RedisCache(client), max_entries=10, clock=clock)
+        servers = connect(redis_server.url, timeout=5, max_connections=4)
+        near = NearCache(RedisCache(servers), max_entries=10, clock=clock)
         near.begin()
         await client.set("p:a", "1", ex=60)
         assert await read(near, "p:a") == "1"
@@ -176,6 +174,7 @@ async def test_an_entry_ends_no_later_than_in_redis(redis_server: RedisServer) -
         assert await read(near, "p:a") == "1"
         clock.now += 1
         assert await read(near, "p:a") is None
+        await near.close()
 
 
 async def test_it_holds_no_more_than_it_may(redis_server: RedisServer) -> None:
@@ -222,21 +221,27 @@ async def test_a_silent_server_is_given_up(b: Bench, redis_server: RedisServer) 
     await b.until(lambda: b.near._coherent)
 
 
-async def test_a_server_that_does_no_tracking_costs_the_near_cache_and_one_line(
-    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("untold", "kept"), [(0.0, "nothing"), (5.0, "what it holds is kept near for 5 s at most")])
+async def test_where_changes_are_not_told_there_is_one_line_and_a_short_memory(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture, untold: float, kept: str
 ) -> None:
     async with Redis.from_url(redis_server.url) as admin:
         await admin.acl_setuser("plain", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-client"])
-        url = redis_server.url.replace("redis://", "redis://plain:secret@")
-        async with listener(url, timeout=5) as client:
-            near = NearCache(RedisCache(client), max_entries=10, clock=SystemClock())
-            async with asyncio.timeout(10):
-                await track(client, near, "p:", SystemClock())
-            await near.set("p:a", "1", 60)
-            assert await read(near, "p:a") == "1"
-            assert len(near) == 0
+        servers = connect(redis_server.url.replace("redis://", "redis://plain:secret@"), timeout=5, max_connections=1)
+        clock = HandClock()
+        near = NearCache(RedisCache(servers), max_entries=10, clock=clock)
+        async with asyncio.timeout(10):
+            await track(servers, near, "p:", clock, untold=untold)
+        await near.set("p:a", "1", 60)
+        assert await read(near, "p:a") == "1"
+        await admin.set("p:a", "2", ex=60)
+        assert await read(near, "p:a") == ("1" if untold else "2")
+        clock.now += 5
+        assert await read(near, "p:a") == "2"
+        await near.close()
         await admin.acl_deluser("plain")
-    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["Redis does not tell of changes"]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"Redis does not tell of changes, so {kept}")
 
 
 async def test_no_read_that_starts_after_a_change_was_told_sees_what_was_before(redis_server: RedisServer) -> None:

@@ -1,6 +1,7 @@
 """The near cache over a real Redis: how long what it knows stands, and who is told when it does not any more."""
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
@@ -8,8 +9,10 @@ from functools import partial
 import pytest
 from redis.asyncio import Redis
 
+from mxcheck_service.cache.exchange import Executor
 from mxcheck_service.cache.near import NearCache
 from mxcheck_service.cache.redis import RedisCache
+from mxcheck_service.cache.servers import Servers, connect
 from mxcheck_service.core.codec import LOCK
 from mxcheck_service.core.model import Lookup, Outcome, Verdict
 from mxcheck_service.ports import SystemClock
@@ -23,6 +26,13 @@ from tests.lab.redis import RedisServer
 async def b(redis_server: RedisServer) -> AsyncIterator[Bench]:
     async with bench(redis_server) as made:
         yield made
+
+
+@pytest.fixture
+async def far(redis_server: RedisServer) -> AsyncIterator[Servers]:
+    servers = connect(redis_server.url, timeout=5, max_connections=4)
+    yield servers
+    await servers.close()
 
 
 class TestAbsence:
@@ -106,8 +116,8 @@ class TestKnown:
 class SlowRedis(RedisCache):
     """Each question for values takes three seconds of the clock."""
 
-    def __init__(self, client: "Redis", clock: HandClock) -> None:
-        super().__init__(client)
+    def __init__(self, executor: Executor, clock: HandClock) -> None:
+        super().__init__(executor)
         self._clock = clock
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
@@ -117,13 +127,13 @@ class SlowRedis(RedisCache):
 
 
 class TestBoundedAge:
-    async def test_nothing_is_older_than_its_bound(self, redis_server: RedisServer) -> None:
+    async def test_nothing_is_older_than_its_bound(self, redis_server: RedisServer, far: Servers) -> None:
         """Counted from before the question: who knows when, on its way, it was answered."""
         clock = HandClock()
         async with Redis.from_url(redis_server.url) as client:
             await client.set("p:forever", "1")
             await client.set("p:long", "1", ex=60)
-            near = NearCache(SlowRedis(client, clock), max_entries=10, clock=clock)
+            near = NearCache(SlowRedis(far, clock), max_entries=10, clock=clock)
             near.begin(5.0)
             keys, reads = ["p:forever", "p:long", "p:absent"], [("p:forever", "1"), ("p:long", "1"), ("p:absent", None)]
             start = clock.now
@@ -133,24 +143,23 @@ class TestBoundedAge:
             clock.now = start + 5
             assert [near.known_for([one]) for one in reads] == [0] * 3
 
-    async def test_an_end_in_redis_within_the_bound_comes_first(self, redis_server: RedisServer) -> None:
+    async def test_an_end_in_redis_within_the_bound_comes_first(self, redis_server: RedisServer, far: Servers) -> None:
         clock = HandClock()
         async with Redis.from_url(redis_server.url) as client:
             await client.set("p:a", "1", ex=2)
-            near = NearCache(RedisCache(client), max_entries=10, clock=clock)
+            near = NearCache(RedisCache(far), max_entries=10, clock=clock)
             near.begin(5.0)
             assert await read(near, "p:a") == "1"
             clock.now += 2
             assert not near.known_for([("p:a", "1")])
 
-    async def test_without_a_bound_absence_has_no_end_of_its_own(self, redis_server: RedisServer) -> None:
+    async def test_without_a_bound_absence_has_no_end_of_its_own(self, far: Servers) -> None:
         clock = HandClock()
-        async with Redis.from_url(redis_server.url) as client:
-            near = NearCache(RedisCache(client), max_entries=10, clock=clock)
-            near.begin()
-            await read(near, "p:a")
-            clock.now += 1e9
-            assert near.known_for([("p:a", None)])
+        near = NearCache(RedisCache(far), max_entries=10, clock=clock)
+        near.begin()
+        await read(near, "p:a")
+        clock.now += 1e9
+        assert near.known_for([("p:a", None)]) == math.inf
 
 
 class TestWatch:
@@ -189,14 +198,13 @@ class TestWatch:
             pass
         assert not b.near._watches
 
-    async def test_has_nothing_to_tell_by_where_changes_are_not_told(self, redis_server: RedisServer) -> None:
-        async with Redis.from_url(redis_server.url) as client:
-            near = NearCache(RedisCache(client), max_entries=10, clock=SystemClock())
-            with near.watch("p:a") as told:
-                assert told is None
-            near.begin(5.0)
-            with near.watch("p:a") as told:
-                assert told is None
+    async def test_has_nothing_to_tell_by_where_changes_are_not_told(self, far: Servers) -> None:
+        near = NearCache(RedisCache(far), max_entries=10, clock=SystemClock())
+        with near.watch("p:a") as told:
+            assert told is None
+        near.begin(5.0)
+        with near.watch("p:a") as told:
+            assert told is None
 
 
 class Service:

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from mxcheck_service.cache import batch
+from mxcheck_service.cache import batch, servers
 from mxcheck_service.cache.exchange import Command
 from mxcheck_service.cache.redis import RedisCache, connect
 from mxcheck_service.ports import CacheError
@@ -17,10 +16,10 @@ from tests.lab.redis import RedisServer
 class CountingCache(RedisCache):
     """Counts the commands of each pipeline; `hold` keeps them from being sent."""
 
-    def __init__(self, client: "Redis", *, batching: bool = True) -> None:
+    def __init__(self, url: str, *, timeout: float = 5, batching: bool = True) -> None:
         self.sizes: list[int] = []
         self.hold: asyncio.Event | None = None
-        super().__init__(client, batching=batching)
+        super().__init__(servers.connect(url, timeout=timeout, max_connections=4), batching=batching)
 
     async def _execute(self, commands: Sequence[Command]) -> Sequence[Any]:
         self.sizes.append(len(commands))
@@ -31,7 +30,7 @@ class CountingCache(RedisCache):
 
 @pytest.fixture
 async def cache(redis_server: RedisServer) -> AsyncIterator[CountingCache]:
-    made = CountingCache(Redis.from_url(redis_server.url))
+    made = CountingCache(redis_server.url)
     yield made
     if made.hold:
         made.hold.set()
@@ -47,7 +46,7 @@ async def test_many_concurrent_calls_take_one_pipeline(cache: CountingCache) -> 
 
 
 async def test_without_batching_each_call_is_a_pipeline(redis_server: RedisServer) -> None:
-    cache = CountingCache(Redis.from_url(redis_server.url), batching=False)
+    cache = CountingCache(redis_server.url, batching=False)
     await asyncio.gather(*(cache.get_many([f"k{number}", "absent"]) for number in range(10)))
     assert cache.sizes == [2] * 10
     await cache.close()
@@ -165,8 +164,8 @@ async def test_callers_that_hang_up_do_not_disturb_the_others(cache: CountingCac
 
 
 async def test_a_redis_that_hangs_costs_those_who_wait_one_time_limit_together(redis_server: RedisServer) -> None:
-    cache = CountingCache(Redis.from_url(redis_server.url, socket_timeout=0.2))
-    await cache.ping()
+    cache = CountingCache(redis_server.url, timeout=0.2)
+    assert await cache.get("a") is None
     with redis_server.paused():
         first = asyncio.create_task(cache.get("a"))
         while len(cache.sizes) < 2:  # noqa: ASYNC110 - nothing tells that a pipeline has begun
@@ -186,7 +185,7 @@ async def test_a_defect_of_the_client_library_is_raised_and_ends_nothing(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("mxcheck_service.cache.redis.exchange", explode)
+        patch.setattr("mxcheck_service.cache.servers.exchange", explode)
         errors = await asyncio.gather(cache.get("a"), cache.get("b"), return_exceptions=True)
     assert [type(error) for error in errors] == [ZeroDivisionError] * 2
     assert await cache.get("a") is None

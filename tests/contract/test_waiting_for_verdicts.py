@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from mxcheck_service import probing
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.cache.near import NearCache
+from mxcheck_service.cache.servers import connect
 from mxcheck_service.core.codec import LOCK
 from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 from mxcheck_service.ports import LocalFault, SystemClock
@@ -75,7 +75,7 @@ class Service:
 
 @pytest.fixture(autouse=True)
 def no_look_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "LONGEST_SILENCE", 60.0)
+    monkeypatch.setattr("mxcheck_service.waiting.LONGEST_SILENCE", 60.0)
 
 
 @pytest.fixture
@@ -140,10 +140,10 @@ async def test_a_change_that_is_no_verdict_is_looked_at_once(services: tuple[Ser
 async def test_a_verdict_that_nobody_tells_of_is_found_in_the_end(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "LONGEST_SILENCE", 0.01)
+    monkeypatch.setattr("mxcheck_service.waiting.LONGEST_SILENCE", 0.01)
     async with Redis.from_url(redis_server.url) as other, asyncio.timeout(20):
         await other.set(KEY, LOCK, ex=60)
-        far = CountingRedis(other)
+        far = CountingRedis(connect(redis_server.url, timeout=5, max_connections=4))
         near = NearCache(far, max_entries=10, clock=SystemClock())
         near.begin()
         waiter = Service(Bench(near, far, other), FakeProber())
@@ -151,6 +151,7 @@ async def test_a_verdict_that_nobody_tells_of_is_found_in_the_end(
         await waiter.bench.until(lambda: len(far.asked) > 3)
         await other.set(KEY, "gd")
         assert await waiting == "gd*"
+        await near.close()
 
 
 async def test_an_empty_value_that_nobody_can_claim_is_waited_for_in_peace(services: tuple[Service, Service]) -> None:

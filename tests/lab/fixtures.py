@@ -13,6 +13,8 @@ from tests.lab.dnsd import DnsServer
 from tests.lab.knot import KnotServer
 from tests.lab.mta import Exim, Postfix
 from tests.lab.redis import RedisServer
+from tests.lab.redis_cluster import RedisCluster
+from tests.lab.redis_sentinel import RedisSentinel
 from tests.lab.smtp import SmtpPeers
 from tests.lab.sockets import free_port
 
@@ -43,6 +45,35 @@ def redis_with_password() -> Iterator[RedisServer]:
     """A Redis that asks for a password with characters that a URL has to quote."""
     with RedisServer(tls=True, unix=True, password="p@ss/w:rd %") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_processes() -> Iterator[RedisCluster]:
+    """Six redis-servers as a cluster; tests take `redis_cluster`."""
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(redis_cluster_processes: RedisCluster) -> RedisCluster:
+    """A healthy, empty cluster; a test may kill and pause its nodes."""
+    redis_cluster_processes.wait_healthy()
+    redis_cluster_processes.flush()
+    return redis_cluster_processes
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_processes() -> Iterator[RedisSentinel]:
+    """A primary, a replica and three sentinels; tests take `redis_sentinel`."""
+    with RedisSentinel() as watched:
+        yield watched
+
+
+@pytest.fixture
+def redis_sentinel(redis_sentinel_processes: RedisSentinel) -> RedisSentinel:
+    """An empty Redis under the sentinels' eyes; a test may kill and pause the primary."""
+    redis_sentinel_processes.start_over()
+    return redis_sentinel_processes
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import redis
@@ -136,6 +136,12 @@ class RedisServer:
             yield client
         finally:
             client.close()
+
+    def ask(self, *command: str | int) -> Any:
+        """Return the reply to a command as it comes, texts and lists; raises redis.RedisError."""
+        with self.client() as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         """Start on the same ports, empty, and wait until it answers; raises ComponentFailed with the log."""

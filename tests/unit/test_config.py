@@ -285,6 +285,9 @@ SECRETS = [
     pytest.param(f"cache: {{url: 'redis://:{SECRET}@h/0'}}", id="password-in-the-url"),
     pytest.param(f"cache: {{url: 'unix:///s.sock?db=0&password={SECRET}'}}", id="password-in-the-query"),
     pytest.param(f"cache: {{url: 'redis://h/0?password={SECRET}&username=u'}}", id="password-first-in-the-query"),
+    pytest.param(f"cache: {{url: 'redis+cluster://:{SECRET}@h:1,i:2'}}", id="password-of-a-cluster"),
+    pytest.param(f"cache: {{url: 'redis+sentinel://u:{SECRET}@h:1,i:2/s/0'}}", id="password-under-sentinels"),
+    pytest.param(f"cache: {{url: 'redis+sentinel://h/s?sentinel_password={SECRET}'}}", id="password-of-the-sentinels"),
 ]
 
 
@@ -298,6 +301,8 @@ def test_dump_masks_secrets(file: Path, text: str) -> None:
     [
         pytest.param(f"cache: {{url: 'redi://:{SECRET}@h/0'}}", id="scheme-misspelt"),
         pytest.param(f"cache: {{url: 'redi://h/0?password={SECRET}'}}", id="scheme-misspelt-password-in-the-query"),
+        pytest.param(f"cache: {{url: 'redis+cluster://:{SECRET}@h:1,i/2'}}", id="cluster-with-a-database"),
+        pytest.param(f"cache: {{url: 'redis+sentinel://h?sentinel_password={SECRET}'}}", id="no-service"),
         pytest.param(f"server: {{auth_token: ['{SECRET}']}}", id="token-as-a-list"),
     ],
 )

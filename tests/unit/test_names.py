@@ -13,7 +13,8 @@ from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 from mxcheck_service.names import Names, host_names
 from mxcheck_service.ports import DnsAnswer, DnsFailure
 from mxcheck_service.trace import Trace
-from tests.unit.fakes import NODATA, NXDOMAIN, FakeClock, FakeResolver, a, mx, soon
+from mxcheck_service.waiting import LONGEST_POLL
+from tests.unit.fakes import NODATA, NXDOMAIN, FailingCache, FakeClock, FakeResolver, a, mx, soon
 
 DOMAIN, HOST = "d.example", "mx.example"
 V4, V4_TOO, V6 = "11.0.0.1", "11.0.0.2", "2606:4700::1"
@@ -29,7 +30,7 @@ class Bench:
         self.clock = FakeClock()
         self.memory = MemoryCache(100, self.clock)
         self.resolver = resolver
-        self.names = Names(settings, CacheLayers(self.memory, settings, RECOMMENDED), resolver)
+        self.names = Names(settings, CacheLayers(self.memory, settings, RECOMMENDED), resolver, self.clock)
 
     def trace(self) -> Trace:
         return Trace(self.clock)
@@ -165,3 +166,71 @@ async def test_error_of_one_flight_reaches_all_and_the_next_asks_anew() -> None:
 def test_host_that_is_listed_twice_is_asked_for_once_at_its_best_place() -> None:
     listed = (MxHost(10, "a.example"), MxHost(20, "b.example"), MxHost(30, "a.example"))
     assert host_names(MxList(listed)) == ["a.example", "b.example"]
+
+
+# several workers
+
+SHARED = 3.0
+
+
+class Workers:
+    """Two workers on one cache, each with its own resolver."""
+
+    def __init__(self, settings: MxCheckSettings = ONLY_V4, *, cache_fails: bool = False) -> None:
+        self.clock = FakeClock()
+        self.memory = MemoryCache(100, self.clock)
+        cache = FailingCache(self.memory) if cache_fails else self.memory
+        self.resolvers = [FakeResolver({DOMAIN: mx(HOST)}, {HOST: a(V4), DOMAIN: a(V4)}) for _ in range(2)]
+        self.one, self.two = (
+            Names(settings, CacheLayers(cache, settings, RECOMMENDED), resolver, self.clock, shared=SHARED)
+            for resolver in self.resolvers
+        )
+
+    def trace(self) -> Trace:
+        return Trace(self.clock)
+
+    async def let_go(self) -> None:
+        """Let the first worker have its answers, and do what it does with them."""
+        assert self.resolvers[0].hold
+        self.resolvers[0].hold.set()
+        await soon()
+
+
+async def test_one_worker_asks_and_the_other_takes_what_it_stores() -> None:
+    workers = Workers()
+    workers.resolvers[0].hold = asyncio.Event()
+    first = asyncio.create_task(workers.one.domain(DOMAIN, workers.trace()))
+    await soon()
+    workers.clock.at(1.0, workers.let_go)
+    expected = MxList((MxHost(10, HOST),))
+    assert await workers.two.domain(DOMAIN, workers.trace()) == (expected, False)
+    assert await first == (expected, False)
+    assert await workers.one.host(HOST, workers.trace()) == await workers.two.host(HOST, workers.trace())
+    assert workers.resolvers[0].asked == [("MX", DOMAIN), ("A", HOST)]
+    assert workers.resolvers[1].asked == []
+
+
+async def test_a_worker_that_stores_nothing_is_waited_for_as_long_as_a_question_may_take() -> None:
+    workers = Workers()
+    for layer, name in (("d", DOMAIN), ("m", HOST)):
+        await workers.memory.set(f"rmx:r:{layer}:{name}", "l", 60)
+        start = workers.clock.now
+        await (workers.one.domain if layer == "d" else workers.one.host)(name, workers.trace())
+        assert SHARED <= workers.clock.now - start < SHARED + LONGEST_POLL
+    assert workers.resolvers[0].asked == [("MX", DOMAIN), ("A", HOST)]
+
+
+async def test_a_cache_that_fails_keeps_nobody_from_asking() -> None:
+    workers = Workers(cache_fails=True)
+    await workers.one.domain(DOMAIN, workers.trace())
+    await workers.two.domain(DOMAIN, workers.trace())
+    assert [resolver.asked for resolver in workers.resolvers] == [[("MX", DOMAIN)]] * 2
+    assert not workers.clock.sleeps
+
+
+async def test_what_is_not_cached_cannot_be_shared() -> None:
+    workers = Workers(replace(ONLY_V4, expire_dns=0))
+    await workers.one.domain(DOMAIN, workers.trace())
+    await workers.two.domain(DOMAIN, workers.trace())
+    assert [resolver.asked for resolver in workers.resolvers] == [[("MX", DOMAIN)]] * 2
+    assert workers.memory.snapshot() == {}

@@ -69,7 +69,7 @@ class Bench:
         self.pipeline = Pipeline(
             maps or Maps(),
             IpClasses(settings, improvements),
-            Names(settings, layers, resolver),
+            Names(settings, layers, resolver, self.clock),
             Probing(settings, improvements, layers, self.prober, self.clock),
             probe_attempts=improvements.probe_attempts,
         )

@@ -14,8 +14,9 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
 from mxcheck_service.ports import LocalFault, Probed
-from mxcheck_service.probing import LONGEST_POLL, Attempt, Probing
+from mxcheck_service.probing import Attempt, Probing
 from mxcheck_service.trace import Trace
+from mxcheck_service.waiting import LONGEST_POLL
 from tests.unit.fakes import (
     FAULT,
     GOOD,

@@ -73,7 +73,7 @@ async def test_what_is_asked_for_often_shortly_before_its_end_is_renewed(bench: 
     assert bench.resolver.asked == [("MX", "one.example"), ("A", "mx.one.example")] * 2
     assert [ip for ip, _, _ in bench.dialer.dialled] == [IP, IP]
     left = bench.left()
-    assert left.pop(f"r:{IP}") == WINDOW
+    assert left.pop(f"r:i:{IP}") == WINDOW
     assert left == {"d:one.example": 1000, "m:mx.one.example": 1000, f"i:{IP}": 1000}
 
 

@@ -1,0 +1,99 @@
+"""A primary is killed under traffic, of a cluster and of a service that sentinels watch: nobody pays, and it heals."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.test_redis_outage import Traffic, cached, in_time, symbols
+from tests.lab import dns_behaviours as dns
+from tests.lab import smtp_scripts as scripts
+from tests.lab.dnsd import DnsServer
+from tests.lab.redis_cluster import RedisCluster
+from tests.lab.redis_sentinel import RedisSentinel
+from tests.lab.service import Service
+from tests.lab.smtp import Peer, SmtpPeers
+from tests.lab.smtp_scripts import Wait
+
+Lab = RedisCluster | RedisSentinel
+
+
+@pytest.fixture(params=["cluster", "sentinel"])
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """Each of the two."""
+    made: Lab = request.getfixturevalue(f"redis_{request.param}")
+    return made
+
+
+@pytest_asyncio.fixture
+async def serving(lab: Lab, dns_server: DnsServer, smtp_peers: SmtpPeers) -> Callable[[], Service]:
+    """Make a service that is patient with Redis for 300 ms a command; warm.test is good."""
+    dns_server.set("warm.test", "MX", dns.mx((10, "mx.warm.test")))
+    dns_server.set("mx.warm.test", "A", dns.a(smtp_peers.add(scripts.good()).address))
+    settings = {
+        "cache": {"url": lab.url, "timeout": 0.3},
+        "dns": {"nameservers": [dns_server.nameserver]},
+        "mx_check": {"test_mode": True, "port": smtp_peers.port, "verify_greeting": True},
+    }
+    return lambda: Service(settings)
+
+
+async def test_a_primary_is_killed_under_load(
+    lab: Lab, serving: Callable[[], Service], dns_server: DnsServer, smtp_peers: SmtpPeers
+) -> None:
+    with serving() as service:
+        traffic = Traffic(service.url, dns_server, smtp_peers, deadline_ms=3000)
+        async with traffic.flowing():
+            await traffic.more()
+            killing = time.monotonic()
+            victim = lab.primary_of("rmx:d:warm.test")
+            await asyncio.to_thread(victim.kill)
+            await asyncio.to_thread(lab.wait_failed_over, victim)
+            over = time.monotonic()
+            await traffic.more()
+            end = time.monotonic()
+        in_time(traffic)
+        assert symbols(traffic.between(0, killing, cold=True)) == {"MX_GOOD"}
+        assert symbols(traffic.between(over, end, cold=True)) == {"MX_GOOD"}
+        assert symbols(traffic.seen) == {"MX_GOOD", "MX_REDIS_ERROR"}, "also while nobody was in its place"
+        assert all(one.body["action"] == "no action" for one in traffic.seen), "nobody pays for it"
+        for domain in (traffic.new_domain() for _ in range(6)):
+            first, second = [await service.check({"sender": f"user@{domain}"}) for _ in range(2)]
+            assert [cached(first), cached(second)] == [("MX_GOOD", False), ("MX_GOOD", True)]
+            for key, value in ((f"rmx:d:{domain}", f"mx:mx.{domain}:10"), (f"rmx:m:mx.{domain}", None)):
+                stored = lab.primary_of(key).ask("GET", key)
+                assert stored is not None
+                assert value is None or stored == value
+        lines = service.log.splitlines()
+        assert sum("Redis is back" in line for line in lines) == sum("Redis is lost" in line for line in lines)
+        assert "Traceback" not in service.log
+        assert (await service.get("/readyz")).body["components"]["cache"] == {"status": "ok"}
+
+
+async def test_the_probe_lock_holds_before_and_after_a_failover(
+    lab: Lab, serving: Callable[[], Service], dns_server: DnsServer, smtp_peers: SmtpPeers
+) -> None:
+    """Two services on one Redis: each address is probed once, whichever primary has its lock."""
+    with serving() as one, serving() as two:
+        for domain in ("a.test", "b.test", "c.test"):
+            assert await probes(one, two, domain, dns_server, smtp_peers) == 1
+        victim = lab.primary_of("rmx:d:a.test")
+        victim.kill()
+        await asyncio.to_thread(lab.wait_failed_over, victim)
+        for domain in ("d.test", "e.test", "f.test"):
+            assert await probes(one, two, domain, dns_server, smtp_peers) == 1
+
+
+async def probes(one: Service, two: Service, domain: str, dns_server: DnsServer, smtp_peers: SmtpPeers) -> int:
+    """Ask both services for a new domain while its peer holds its greeting back; return how often it was connected."""
+    greet = asyncio.Event()
+    peer: Peer = smtp_peers.add((Wait(greet), *scripts.good()))
+    dns_server.set(domain, "A", dns.a(peer.address))
+    asking = [asyncio.create_task(service.check({"sender": f"user@{domain}"})) for service in (one, two)]
+    await peer.wait_connected()
+    greet.set()
+    replies = await asyncio.gather(*asking)
+    assert [list(reply.body["symbols"]) for reply in replies] == [["MX_A_GOOD"]] * 2
+    return peer.connections
