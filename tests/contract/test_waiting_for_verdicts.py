@@ -60,9 +60,8 @@ class Service:
 
     async def waits(self) -> None:
         """Return once it has looked at the lock and waits."""
-        await self.bench.until(lambda: KEY in self.bench.near._watches)
-        for _ in range(3):
-            await self.bench.settled()
+        await self.bench.until(lambda: KEY in self.bench.near._watches and self.bench.far.asked.count(KEY) > 1)
+        await self.bench.settled()
 
     async def quiet(self) -> bool:
         """Tell whether it gives no command while others make changes that do not concern it."""

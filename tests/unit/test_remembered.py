@@ -104,11 +104,11 @@ async def test_a_lookup_that_is_asked_for_shortly_before_its_end_is_told() -> No
     bench = Bench(soon=10)
     await bench.cache.set("a", "1", 60)
     await bench.cache.set("b", "1", 100)
-    bench.lookups.put("one.example", GOOD, await bench.read("b", "a"))
+    bench.lookups.put("one.example", GOOD, await bench.read("a", "b"))
     for seconds in (50, 1, 9):
         bench.clock.now += seconds
         bench.found("one.example")
-    assert bench.ending == [("one.example", ["b", "a"], 9)]
+    assert bench.ending == [("one.example", ["a", "b"], 9)]
 
 
 async def test_what_was_made_of_a_lookup_goes_with_it() -> None:
