@@ -270,7 +270,7 @@ async def test_no_lookup_that_starts_after_a_change_was_told_sees_what_was_befor
             writer = draw.choice((one.other, one.near, two.near))
             await change(writer, key, value)
             if isinstance(writer, NearCache):
-                await writer.ping()  # what was put has been written then
+                await writer.get(key)  # what was put has been written then
             await one.settled()
             await two.settled()
             told[key] = len(history[key]) - 1
