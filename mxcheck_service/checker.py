@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache as cache_results
 from typing import NamedTuple
 
 from mxcheck_service.background import Background
@@ -106,8 +107,9 @@ class Checker:
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
         cache = CacheLayers(adapters.cache, settings, improvements)
-        counts = self._counts = adapters.counts
-        self._durations = {origin: counts.domain_duration.timer(origin) for origin in Origin}
+        counts = adapters.counts
+        self._counted = cache_results(counts.verdicts.tick)
+        self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}
         self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
         self._crashed = counts.crashes.tick()
         prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
@@ -176,7 +178,7 @@ class Checker:
         action = policy.action(self._settings, client, verdict)
         hits = tuple(symbols.hits(self._settings, client, result))
         # The series is found here, once: a remembered report is used again and again.
-        counted = self._counts.verdicts.tick(result.candidate.source, verdict, origin)
+        counted = self._counted(result.candidate.source, verdict, origin)
         return DomainReport(result, action, hits, seconds, steps, counted)
 
     async def _look_up_all(
@@ -217,7 +219,7 @@ class Checker:
             lookup = Lookup(Outcome(Verdict.UNAVAILABLE), domain)
         self._remembered.put(domain, lookup, trace)
         seconds = trace.elapsed()
-        self._durations[_origin(trace)](seconds)
+        self._looked_up[_origin(trace)](seconds)
         return lookup, seconds
 
     def _left_behind(self, lookup: asyncio.Task[tuple[Lookup, float]]) -> None:

@@ -38,6 +38,8 @@ class Read(StrEnum):
 
 
 class DnsResult(StrEnum):
+    """How a DNS question ended; OTHER is any other failure."""
+
     FOUND = "found"
     NXDOMAIN = "nxdomain"
     NODATA = "nodata"
@@ -66,6 +68,8 @@ class Wait(StrEnum):
 
 
 class Ended(StrEnum):
+    """How a lookup ended that nobody waited for any more."""
+
     FINISHED = "finished"
     CANCELLED = "cancelled"
 
@@ -138,19 +142,29 @@ UNCOUNTED: Final = Counts()
 
 
 class Reads:
-    """Counts how reads of cache entries end, by the layer in their key (`<prefix>:<layer>:<name>`)."""
+    """Counts how reads of cache entries end, by the layer in their key (`<prefix>:<layer>:<name>`).
+
+    What is in no layer is not counted: it is no part of a lookup.
+    """
 
     def __init__(self, counts: Counts = UNCOUNTED, prefix: str = "") -> None:
-        self._at = len(prefix) + 1
-        # What is in no layer (there is nothing yet that reads such keys) is counted as in one of no name.
-        self._ticks = {
-            layer: {result: counts.cache_reads.tick(layer, result) for result in Read} for layer in (*LAYERS, "")
-        }
+        self._layer = slice(len(prefix) + 1, len(prefix) + 2)
+        self._near, self._redis, self._miss, self._error = (
+            {layer: counts.cache_reads.tick(layer, result) for layer in LAYERS}
+            for result in (Read.NEAR, Read.REDIS, Read.MISS, Read.ERROR)
+        )
 
-    def note(self, key: str, result: Read) -> None:
-        """Count one read."""
-        layer = key[self._at : self._at + 1]
-        self._ticks[layer if layer in self._ticks else ""][result]()
+    def near(self, key: str, value: str | None) -> None:
+        """Count what the process answered by itself; None: it knows that there is nothing."""
+        (self._miss if value is None else self._near).get(key[self._layer], uncounted)()
+
+    def redis(self, key: str, value: str | None) -> None:
+        """Count what Redis answered."""
+        (self._miss if value is None else self._redis).get(key[self._layer], uncounted)()
+
+    def failed(self, key: str) -> None:
+        """Count what Redis did not answer."""
+        self._error.get(key[self._layer], uncounted)()
 
 
 class CountedResolver:
@@ -159,33 +173,32 @@ class CountedResolver:
     def __init__(self, resolver: Resolver, counts: Counts) -> None:
         self._resolver = resolver
         self._ticks = {
-            question: {result: counts.dns.tick(question, result) for result in DnsResult} for question in DNS_TYPES
+            question: {str(result): counts.dns.tick(question, result) for result in DnsResult} for question in DNS_TYPES
         }
         self.failures = 0
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
         answer = await self._resolver.mx(name)
-        self._ticks["MX"][self._result(answer)]()
+        self._count("MX", answer)
         return answer
 
     async def addresses(self, name: str, family: Family) -> DnsAnswer[str]:
         answer = await self._resolver.addresses(name, family)
-        self._ticks["A" if family is Family.V4 else "AAAA"][self._result(answer)]()
+        self._count("A" if family is Family.V4 else "AAAA", answer)
         return answer
 
-    def _result(self, answer: DnsAnswer[MxHost] | DnsAnswer[str]) -> DnsResult:
-        if isinstance(answer, DnsFailure):
-            self.failures += 1
-            return _FAILURES.get(answer.reason, DnsResult.OTHER)
-        self.failures = 0
+    def _count(self, question: str, answer: DnsAnswer[MxHost] | DnsAnswer[str]) -> None:
+        ticks = self._ticks[question]
         match answer:
             case Found():
-                return DnsResult.FOUND
+                self.failures = 0
+                ticks["found"]()
             case NotFound(nxdomain):
-                return DnsResult.NXDOMAIN if nxdomain else DnsResult.NODATA
-
-
-_FAILURES: Final = {"SERVFAIL": DnsResult.SERVFAIL, "TIMEOUT": DnsResult.TIMEOUT}
+                self.failures = 0
+                ticks["nxdomain" if nxdomain else "nodata"]()
+            case DnsFailure(reason):
+                self.failures += 1
+                ticks.get(reason.lower(), ticks["other"])()
 
 
 class CountedProber:

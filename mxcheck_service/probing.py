@@ -20,9 +20,14 @@ WORTH_ANOTHER_TRY: Final = frozenset(
 )
 """Failures to connect and timeouts. Whatever spoke, even 5xx or no SMTP at all, has settled the question."""
 _SPEAKS_SMTP: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
-_LOCKS: Final = {Claim.WON: Lock.WON, Claim.HELD: Lock.HELD, Claim.FAILED: Lock.FAILED}
-_WAITS: Final = {Claim.WON: Wait.TAKEN_OVER, Claim.HELD: Wait.TIMEOUT, Claim.FAILED: Wait.FAILED}
-"""How a claim is counted, and one at the end of waiting for another's lock."""
+_LOCKS: Final = {Claim.WON: Lock.WON, Claim.HELD: Lock.HELD, Claim.FAILED: Lock.FAILED, None: Lock.VERDICT}
+_WAITS: Final = {
+    Claim.WON: Wait.TAKEN_OVER,
+    Claim.HELD: Wait.TIMEOUT,
+    Claim.FAILED: Wait.FAILED,
+    None: Wait.ANSWERED,
+}
+"""How a claim is counted, and one after waiting for another's lock; None: it ended with a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,9 @@ class Probing:
         self._prober = prober
         self._clock = clock
         self._flights = SingleFlight[Attempt]()
-        self._locks = {result: counts.locks.tick(result) for result in Lock}
-        self._waits = {result: counts.waits.tick("i", result) for result in Wait}
+        self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
+        self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
+        self._shared = counts.waits.tick("i", Wait.SHARED)
 
     async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:
         """Try addresses of one host until one is conclusive or `budget` of them were tried; return all attempts made.
@@ -98,7 +104,7 @@ class Probing:
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
-                self._waits[Wait.SHARED]()
+                self._shared()
             return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
         return await self._settle(ip, entry, trace)
 
@@ -112,11 +118,11 @@ class Probing:
             case _:
                 claim = await self._cache.claim(ip)
         trace.did("lock", ip=ip, claim=_shown_claim(claim))
-        self._locks[_LOCKS[claim] if isinstance(claim, Claim) else Lock.VERDICT]()
+        self._locks[claim if isinstance(claim, Claim) else None]()
         if claim is Claim.HELD and self._improvements.wait_for_inflight:
             claim = await self._wait(ip, trace)
             trace.did("lock", ip=ip, claim=_shown_claim(claim), waited=True)
-            self._waits[_WAITS[claim] if isinstance(claim, Claim) else Wait.ANSWERED]()
+            self._waits[claim if isinstance(claim, Claim) else None]()
         match claim:
             case Claim.WON:
                 return Attempt(await self._probe(ip, trace))

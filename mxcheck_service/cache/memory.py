@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from mxcheck_service.cache.lru import ExpiringLru
-from mxcheck_service.counts import Read, Reads
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import Clock
 
 
@@ -30,7 +30,7 @@ class MemoryCache:
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         values = [await self.get(key) for key in keys]
         for key, value in zip(keys, values, strict=True):
-            self._reads.note(key, Read.MISS if value is None else Read.NEAR)
+            self._reads.near(key, value)
         return values
 
     async def set(self, key: str, value: str, ttl: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from mxcheck_service.cache.lru import ExpiringLru
 from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.core.codec import LOCK
-from mxcheck_service.counts import Read, Reads
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import Clock
 
 
@@ -82,7 +82,7 @@ class NearCache:
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         known = {key: kept for key in keys if (kept := self.entries.get(key))}
         for key, kept in known.items():
-            self._reads.note(key, Read.MISS if kept.value is None else Read.NEAR)
+            self._reads.near(key, kept.value)
         missing = [key for key in keys if key not in known]
         fetched = dict(zip(missing, await self._fetch(missing), strict=True)) if missing else {}
         return [known[key].value if key in known else fetched[key] for key in keys]

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.batch import Batches
 from mxcheck_service.cache.exchange import Command, Executor
-from mxcheck_service.counts import Read, Reads
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import CacheError
 
 _log = logging.getLogger(__name__)
@@ -64,10 +64,10 @@ class RedisCache:
             values = [_readable(reply) for reply in await self._ask_all([("GET", key) for key in keys])]
         except CacheError:
             for key in keys:
-                self._reads.note(key, Read.ERROR)
+                self._reads.failed(key)
             raise
         for key, value in zip(keys, values, strict=True):
-            self._reads.note(key, Read.MISS if value is None else Read.REDIS)
+            self._reads.redis(key, value)
         return values
 
     async def seconds_left(self, keys: Sequence[str]) -> list[float]:
