@@ -60,9 +60,9 @@ class Family(ABC):
         self.name = name
         self.meaning = meaning
         self.labels = tuple(labels)
-        self._values = [tuple(dict.fromkeys((*values, OTHER))) for values in labels.values()]
+        self.foreseen = [tuple(dict.fromkeys((*values, OTHER))) for values in labels.values()]
         self._size = size
-        self._places = {series: n * size for n, series in enumerate(itertools.product(*self._values))}
+        self._places = {series: n * size for n, series in enumerate(itertools.product(*self.foreseen))}
         self.cells: Cells
 
     @property
@@ -74,7 +74,7 @@ class Family(ABC):
         """Return where the cells of the series with these label values begin."""
         place = self._places.get(values)
         if place is None:
-            known = zip(values, self._values, strict=True)
+            known = zip(values, self.foreseen, strict=True)
             place = self._places[tuple(value if value in foreseen else OTHER for value, foreseen in known)]
         return place
 
@@ -244,13 +244,13 @@ class Metrics(Collector):
             layer=LAYERS,
             result=Wait,
         )
-        self._families = tuple(value for value in vars(self).values() if isinstance(value, Family))
+        self.families = tuple(value for value in vars(self).values() if isinstance(value, Family))
         self._request_places = {
             (endpoint, code): self._places_of_request(endpoint, code)
             for endpoint in (*endpoints, OTHER)
             for code in _CODES
         }
-        width = sum(family.width for family in self._families)
+        width = sum(family.width for family in self.families)
         table = memoryview(mmap.mmap(-1, workers * width * 8)).cast("d")
         self._rows = [table[start : start + width] for start in range(0, workers * width, width)]
         self.take_row(0)
@@ -292,7 +292,7 @@ class Metrics(Collector):
 
     def fold(self) -> None:
         """Bring this process' row up to date with what its objects count by themselves."""
-        for family in self._families:
+        for family in self.families:
             if isinstance(family, Counter):
                 family.fold()
 
@@ -315,6 +315,6 @@ class Metrics(Collector):
 
     def _cells_of(self, row: Cells) -> Iterator[tuple[Family, Cells]]:
         start = 0
-        for family in self._families:
+        for family in self.families:
             yield family, row[start : start + family.width]
             start += family.width
