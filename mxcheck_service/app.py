@@ -20,6 +20,7 @@ from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
+from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
@@ -42,13 +43,13 @@ _FOLD_SECONDS: Final = 1.0
 
 
 @asynccontextmanager
-async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
-    """Build what does I/O; on leaving, end what background work is left and close everything."""
+async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncIterator[Adapters]:
+    """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
     background = Background()
-    async with _cache(settings) as cache:
+    async with _cache(settings, counts) as cache:
         resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         try:
-            yield Adapters(cache, resolver, TcpDialer(), SystemClock(), background)
+            yield Adapters(cache, CountedResolver(resolver, counts), TcpDialer(), SystemClock(), background, counts)
         finally:
             await background.drain(0)
             await resolver.close()
@@ -83,9 +84,9 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
     app.add_routes(routes(gate))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
-        async with adapters(settings) as built:
+        async with adapters(settings, metrics.counts()) as built:
             app[BACKGROUND] = built.background
-            _count(built, metrics)
+            _count(built, state, metrics)
             state.begin(checker(settings, loaded, built), built.cache)
             yield
 
@@ -196,10 +197,20 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task], timeout=_CANCEL_AGAIN)
 
 
-def _count(world: Adapters, metrics: Metrics) -> None:
+def _count(world: Adapters, state: State, metrics: Metrics) -> None:
     """Let the metrics read what objects of this process count by themselves."""
+    metrics.workers.read_from(lambda: 1)
+    metrics.requests_in_flight.read_from(lambda: state.active)
+    metrics.deadline.read_own(lambda: state.checker.deadline)
     metrics.background_tasks.read_from(lambda: len(world.background))
+    if isinstance(resolver := world.resolver, CountedResolver):
+        metrics.dns_failures_in_a_row.read_from(lambda: resolver.failures)
+    far = world.cache.far if isinstance(world.cache, NearCache) else world.cache
+    if isinstance(far, RedisCache):
+        metrics.redis_up.read_own(lambda: far.up)
+        metrics.redis_waiting.read_from(lambda: far.waiting)
     if isinstance(near := world.cache, NearCache):
+        metrics.tracking_up.read_own(lambda: near.tracked)
         metrics.near_cache_entries.read_from(lambda: len(near))
         metrics.near_cache_hits.read_from(lambda: near.entries.hits)
         metrics.near_cache_misses.read_from(lambda: near.entries.misses)
@@ -207,20 +218,21 @@ def _count(world: Adapters, metrics: Metrics) -> None:
 
 
 @asynccontextmanager
-async def _cache(settings: Settings) -> AsyncIterator[CacheBackend]:
+async def _cache(settings: Settings, counts: Counts) -> AsyncIterator[CacheBackend]:
     """Build the cache that the URL names; Redis with a near cache that is kept in step for as long as this lasts."""
     chosen = settings.cache
     clock = SystemClock()
+    reads = Reads(counts, settings.mx_check.key_prefix)
     if chosen.embedded:
-        yield MemoryCache(chosen.max_entries, clock)
+        yield MemoryCache(chosen.max_entries, clock, reads)
         return
     redis = servers.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
-    far = RedisCache(redis, batching=chosen.batching)
+    far = RedisCache(redis, batching=chosen.batching, reads=reads)
     try:
         if not chosen.near_entries:
             yield far
             return
-        near = NearCache(far, max_entries=chosen.near_entries, clock=clock)
+        near = NearCache(far, max_entries=chosen.near_entries, clock=clock, reads=reads)
         prefix = f"{settings.mx_check.key_prefix}:"
         tracking = asyncio.create_task(track(redis, near, prefix, clock, untold=chosen.near_seconds))
         try:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache as cache_results
 from typing import NamedTuple
 
 from mxcheck_service.background import Background
@@ -15,6 +16,7 @@ from mxcheck_service.core.maplist import Maps
 from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, SymbolHit, Verdict
 from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
@@ -40,13 +42,14 @@ class Message(NamedTuple):
 
 class DomainReport(NamedTuple):
     """A domain's result and what it brings about: the action it asks for, the symbols it inserts. With the seconds its
-    lookup took (none when it was remembered) and, when asked for, the steps of it."""
+    lookup took (none when it was remembered) and, when asked for, the steps of it; `counted` is called at every use."""
 
     result: DomainResult
     action: Action
     hits: tuple[SymbolHit, ...]
     seconds: float = 0.0
     steps: Sequence[Step] = ()
+    counted: Tick = uncounted
 
 
 class Report(NamedTuple):
@@ -74,13 +77,14 @@ class Adapters:
     dialer: Dialer
     clock: Clock
     background: Background
+    counts: Counts = UNCOUNTED
 
 
 class Checker:
     """Answers messages under one snapshot of settings and maps. A reload builds another one on the same adapters.
 
-    `remember`: most lookups that are remembered; `share_questions`: seconds a DNS question of another worker is waited
-    for, 0 without other workers.
+    `deadline`: most seconds for a check; `remember`: most lookups that are remembered; `share_questions`: seconds a DNS
+    question of another worker is waited for, 0 without other workers.
     """
 
     def __init__(
@@ -97,15 +101,20 @@ class Checker:
     ) -> None:
         self._settings = settings
         self._improvements = improvements
-        self._deadline = deadline
+        self.deadline = deadline
         self._max_addresses = max_addresses
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
         cache = CacheLayers(adapters.cache, settings, improvements)
-        prober = SmtpProber(settings, adapters.dialer, adapters.background)
-        names = Names(settings, cache, adapters.resolver, adapters.clock, shared=share_questions)
-        probing = Probing(settings, improvements, cache, prober, adapters.clock)
+        counts = adapters.counts
+        self._counted = cache_results(counts.verdicts.tick)
+        self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}
+        self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
+        self._crashed = counts.crashes.tick()
+        prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
+        names = Names(settings, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
+        probing = Probing(settings, improvements, cache, prober, adapters.clock, counts)
         self._pipeline = Pipeline(
             maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )
@@ -125,7 +134,7 @@ class Checker:
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
         domains = [] if message.explain else self._recall(found, client)
         if len(domains) < len(found):
-            deadline = self._deadline if message.deadline is None else min(message.deadline, self._deadline)
+            deadline = self.deadline if message.deadline is None else min(message.deadline, self.deadline)
             known = {report.result.candidate: report for report in domains}
             unknown = [candidate for candidate in found if candidate not in known]
             known |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
@@ -134,6 +143,7 @@ class Checker:
         hits: list[SymbolHit] = []
         partial = False
         for report in domains:
+            report.counted()
             actions.append(report.action)
             hits += report.hits
             partial = partial or report.result.partial
@@ -156,16 +166,20 @@ class Checker:
             if remembered is not None:
                 report = remembered.uses.get((candidate.source, client))
                 if report is None:
-                    report = self._report(DomainResult(candidate, remembered.lookup), client)
+                    report = self._report(DomainResult(candidate, remembered.lookup), client, Origin.REMEMBERED)
                     remembered.uses[candidate.source, client] = report
                 reports.append(report)
         return reports
 
     def _report(
-        self, result: DomainResult, client: Client, seconds: float = 0.0, steps: Sequence[Step] = ()
+        self, result: DomainResult, client: Client, origin: Origin, seconds: float = 0.0, steps: Sequence[Step] = ()
     ) -> DomainReport:
-        action = policy.action(self._settings, client, result.lookup.outcome.verdict)
-        return DomainReport(result, action, tuple(symbols.hits(self._settings, client, result)), seconds, steps)
+        verdict = result.lookup.outcome.verdict
+        action = policy.action(self._settings, client, verdict)
+        hits = tuple(symbols.hits(self._settings, client, result))
+        # The series is found here, once: a remembered report is used again and again.
+        counted = self._counted(result.candidate.source, verdict, origin)
+        return DomainReport(result, action, hits, seconds, steps, counted)
 
     async def _look_up_all(
         self, found: Sequence[Candidate], client: Client, deadline: float, *, explain: bool
@@ -184,12 +198,14 @@ class Checker:
         for candidate, trace, task in zip(found, traces, tasks, strict=True):
             if task.done() and not task.cancelled():
                 lookup, seconds = task.result()
-                result = DomainResult(candidate, lookup)
+                result, origin = DomainResult(candidate, lookup), _origin(trace)
             else:
                 trace.did("deadline", seconds=deadline)
                 inflight = Lookup(Outcome(Verdict.INFLIGHT), candidate.domain)
                 result, seconds = DomainResult(candidate, inflight, partial=True), trace.elapsed()
-            reports[candidate] = self._report(result, client, seconds, trace.steps)
+                origin = Origin.PARTIAL
+                task.add_done_callback(self._left_behind)
+            reports[candidate] = self._report(result, client, origin, seconds, trace.steps)
         return reports
 
     async def _look_up(self, domain: str, trace: Trace) -> tuple[Lookup, float]:
@@ -199,6 +215,17 @@ class Checker:
             # A defect here must not become the sender's fault, nor its siblings'.
             _log.exception("lookup of %s crashed", domain)
             trace.did("crash")
+            self._crashed()
             lookup = Lookup(Outcome(Verdict.UNAVAILABLE), domain)
         self._remembered.put(domain, lookup, trace)
-        return lookup, trace.elapsed()
+        seconds = trace.elapsed()
+        self._looked_up[_origin(trace)](seconds)
+        return lookup, seconds
+
+    def _left_behind(self, lookup: asyncio.Task[tuple[Lookup, float]]) -> None:
+        """Count the end of a lookup that its request did not wait for."""
+        self._outlived[Ended.CANCELLED if lookup.cancelled() else Ended.FINISHED]()
+
+
+def _origin(trace: Trace) -> Origin:
+    return Origin.CACHE if trace.repeatable else Origin.FRESH

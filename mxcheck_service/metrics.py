@@ -10,7 +10,7 @@ import mmap
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
@@ -20,6 +20,21 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mxcheck_service import __version__
+from mxcheck_service.core.model import Source, Verdict
+from mxcheck_service.counts import (
+    DNS_TYPES,
+    FAMILIES,
+    LAYERS,
+    Counts,
+    DnsResult,
+    Ended,
+    Lock,
+    Origin,
+    Read,
+    Tick,
+    Timer,
+    Wait,
+)
 
 # Only type checkers know that a memoryview has a type of element.
 Cells: TypeAlias = "memoryview[float]"
@@ -41,13 +56,13 @@ class Family(ABC):
     `cells` is where this process counts: its part of the process' row, `size` numbers for each series.
     """
 
-    def __init__(self, name: str, meaning: str, *, size: int = 1, **labels: Sequence[object]) -> None:
+    def __init__(self, name: str, meaning: str, *, size: int = 1, **labels: Iterable[object]) -> None:
         self.name = name
         self.meaning = meaning
         self.labels = tuple(labels)
-        self._values = [(*values, OTHER) for values in labels.values()]
+        self.foreseen = [tuple(dict.fromkeys((*values, OTHER))) for values in labels.values()]
         self._size = size
-        self._places = {series: n * size for n, series in enumerate(itertools.product(*self._values))}
+        self._places = {series: n * size for n, series in enumerate(itertools.product(*self.foreseen))}
         self.cells: Cells
 
     @property
@@ -59,7 +74,7 @@ class Family(ABC):
         """Return where the cells of the series with these label values begin."""
         place = self._places.get(values)
         if place is None:
-            known = zip(values, self._values, strict=True)
+            known = zip(values, self.foreseen, strict=True)
             place = self._places[tuple(value if value in foreseen else OTHER for value, foreseen in known)]
         return place
 
@@ -84,6 +99,15 @@ class Counter(Family):
     def add(self, *values: object) -> None:
         """Count one in the series with these label values."""
         self.cells[self.place(values)] += 1
+
+    def tick(self, *values: object) -> Tick:
+        """Return what counts one in the series with these label values, in the row that is taken now."""
+        cells, place = self.cells, self.place(values)
+
+        def tick() -> None:
+            cells[place] += 1
+
+        return tick
 
     def read_from(self, read: Callable[[], float]) -> None:
         """Take the count from an object from now on; it adds to what an earlier worker has left in this row."""
@@ -114,10 +138,33 @@ class Gauge(Counter):
         return metric
 
 
+class Mean(Gauge):
+    """What each process tells of itself: told as the mean over those that tell anything, not at all when none does."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, meaning, size=2)
+        self._own: Callable[[], float | None] = lambda: None
+
+    def read_own(self, read: Callable[[], float | None]) -> None:
+        """Take it from an object from now on; None: there is nothing to tell."""
+        self._own = read
+
+    def fold(self) -> None:
+        number = self._own()
+        self.cells[0], self.cells[1] = (0, 0) if number is None else (1, number)
+
+    def told(self, numbers: Sequence[float]) -> Metric:
+        metric = GaugeMetricFamily(self.name, self.meaning)
+        processes, total = numbers
+        if processes:
+            metric.add_metric([], total / processes)
+        return metric
+
+
 class Histogram(Family):
     """Seconds, counted in buckets; the cells of a series are the buckets, the one without a bound, and the sum."""
 
-    def __init__(self, name: str, meaning: str, **labels: Sequence[object]) -> None:
+    def __init__(self, name: str, meaning: str, **labels: Iterable[object]) -> None:
         super().__init__(name, meaning, size=_SUM + 1, **labels)
 
     def observe(self, seconds: float, *values: object) -> None:
@@ -126,6 +173,16 @@ class Histogram(Family):
         place = self.place(values)
         cells[place + bisect_left(_SECONDS, seconds)] += 1
         cells[place + _SUM] += seconds
+
+    def timer(self, *values: object) -> Timer:
+        """Return what counts a duration in the series with these label values, in the row that is taken now."""
+        cells, place = self.cells, self.place(values)
+
+        def timer(seconds: float) -> None:
+            cells[place + bisect_left(_SECONDS, seconds)] += 1
+            cells[place + _SUM] += seconds
+
+        return timer
 
     def told(self, numbers: Sequence[float]) -> Metric:
         metric = HistogramMetricFamily(self.name, self.meaning, labels=self.labels)
@@ -148,18 +205,52 @@ class Metrics(Collector):
         self.request_duration = Histogram(
             "mxcheck_request_duration_seconds", "Time from a request's head to its reply.", endpoint=endpoints
         )
+        self.requests_in_flight = Gauge("mxcheck_requests_in_flight", "Checks under way.")
+        self.deadline = Mean("mxcheck_deadline_seconds", "Longest time that a check may take, as set.")
+        self.workers = Gauge("mxcheck_workers", "Processes that serve.")
+        self.verdicts = Counter(
+            "mxcheck_verdicts",
+            "Verdicts on domains, by where the domain was found and where the verdict came from.",
+            source=Source,
+            verdict=Verdict,
+            origin=Origin,
+        )
+        self.domain_duration = Histogram(
+            "mxcheck_domain_duration_seconds", "Time that the lookup of a domain took.", origin=Origin
+        )
+        self.background_lookups = Counter(
+            "mxcheck_background_lookups", "Lookups that went on past the deadline, by how they ended.", result=Ended
+        )
+        self.lookup_crashes = Counter("mxcheck_lookup_crashes", "Lookups that a defect of the service ended.")
+        self.cache_reads = Counter(
+            "mxcheck_cache_reads", "Reads of cache entries, by layer and where they ended.", layer=LAYERS, result=Read
+        )
+        self.redis_up = Mean("mxcheck_redis_up", "Part of the workers that Redis answers.")
+        self.redis_waiting = Gauge("mxcheck_redis_waiting", "Requests that wait for the next pipeline to Redis.")
+        self.tracking_up = Mean("mxcheck_tracking_up", "Part of the workers that Redis tells of changes.")
         self.near_cache_hits = Counter("mxcheck_near_cache_hits", "Reads that the near cache answered.")
         self.near_cache_misses = Counter("mxcheck_near_cache_misses", "Reads that went on to Redis.")
         self.near_cache_evictions = Counter("mxcheck_near_cache_evictions", "Entries that made room for others.")
         self.near_cache_entries = Gauge("mxcheck_near_cache_entries", "Entries in the near cache.")
         self.background_tasks = Gauge("mxcheck_background_tasks", "Lookups under way, also those nobody waits for.")
-        self._families = tuple(value for value in vars(self).values() if isinstance(value, Family))
+        self.dns_answers = Counter("mxcheck_dns_answers", "DNS questions, by result.", type=DNS_TYPES, result=DnsResult)
+        self.dns_failures_in_a_row = Gauge("mxcheck_dns_failures_in_a_row", "DNS questions failed since an answer.")
+        self.probes = Counter("mxcheck_probes", "Probes of mail servers, by verdict.", family=FAMILIES, verdict=Verdict)
+        self.probe_duration = Histogram("mxcheck_probe_duration_seconds", "Time that a probe took.", family=FAMILIES)
+        self.probe_locks = Counter("mxcheck_probe_locks", "Probe locks, by how they were found.", result=Lock)
+        self.inflight_waits = Counter(
+            "mxcheck_inflight_waits",
+            "Waits for work that was under way elsewhere, by layer and how they ended.",
+            layer=LAYERS,
+            result=Wait,
+        )
+        self.families = tuple(value for value in vars(self).values() if isinstance(value, Family))
         self._request_places = {
             (endpoint, code): self._places_of_request(endpoint, code)
             for endpoint in (*endpoints, OTHER)
             for code in _CODES
         }
-        width = sum(family.width for family in self._families)
+        width = sum(family.width for family in self.families)
         table = memoryview(mmap.mmap(-1, workers * width * 8)).cast("d")
         self._rows = [table[start : start + width] for start in range(0, workers * width, width)]
         self.take_row(0)
@@ -184,9 +275,24 @@ class Metrics(Collector):
         cells[duration + bisect_left(_SECONDS, seconds)] += 1
         cells[duration + _SUM] += seconds
 
+    def counts(self) -> Counts:
+        """Return the counters of a check's way, for the row that is taken now."""
+        return Counts(
+            verdicts=self.verdicts,
+            domain_duration=self.domain_duration,
+            outlived=self.background_lookups,
+            crashes=self.lookup_crashes,
+            cache_reads=self.cache_reads,
+            dns=self.dns_answers,
+            probes=self.probes,
+            probe_duration=self.probe_duration,
+            locks=self.probe_locks,
+            waits=self.inflight_waits,
+        )
+
     def fold(self) -> None:
         """Bring this process' row up to date with what its objects count by themselves."""
-        for family in self._families:
+        for family in self.families:
             if isinstance(family, Counter):
                 family.fold()
 
@@ -209,6 +315,6 @@ class Metrics(Collector):
 
     def _cells_of(self, row: Cells) -> Iterator[tuple[Family, Cells]]:
         start = 0
-        for family in self._families:
+        for family in self.families:
             yield family, row[start : start + family.width]
             start += family.width

@@ -11,6 +11,7 @@ from mxcheck_service.core.addresses import enabled_families, interleave, of_fami
 from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
 from mxcheck_service.core.model import Family, Verdict
 from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.counts import UNCOUNTED, Counts, Wait
 from mxcheck_service.ports import Clock, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
@@ -25,7 +26,14 @@ class Names:
     """
 
     def __init__(
-        self, settings: MxCheckSettings, cache: CacheLayers, resolver: Resolver, clock: Clock, *, shared: float = 0.0
+        self,
+        settings: MxCheckSettings,
+        cache: CacheLayers,
+        resolver: Resolver,
+        clock: Clock,
+        counts: Counts = UNCOUNTED,
+        *,
+        shared: float = 0.0,
     ) -> None:
         self._settings = settings
         self._cache = cache
@@ -35,11 +43,13 @@ class Names:
         self._families = enabled_families(settings)
         self._domain_flights = SingleFlight[tuple[DomainEntry, bool]]()
         self._host_flights = SingleFlight[HostEntry]()
+        self._waits = {layer: {result: counts.waits.tick(layer, result) for result in Wait} for layer in ("d", "m")}
 
     async def domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         """Return the entry of a domain, and whether it was cached. An address list is implicit MX, and not empty."""
         if domain in self._domain_flights:
             trace.did("shared", key=domain)
+            self._waits["d"][Wait.SHARED]()
         return await self._domain_flights.run(domain, lambda: self._domain(domain, trace))
 
     async def cached_hosts(self, names: Sequence[str], trace: Trace) -> dict[str, HostEntry]:
@@ -51,6 +61,7 @@ class Names:
         """Return the addresses of a host the cache did not know; an address list is not empty."""
         if name in self._host_flights:
             trace.did("shared", key=name)
+            self._waits["m"][Wait.SHARED]()
         return await self._host_flights.run(name, lambda: self._host(name, trace))
 
     async def renew_domain(self, domain: str, trace: Trace) -> None:
@@ -132,7 +143,9 @@ class Names:
                 await looks.next()
                 found = await look()
                 if found is not None:
+                    self._waits[layer][Wait.ANSWERED]()
                     return found
+        self._waits[layer][Wait.TAKEN_OVER]()
         return None
 
     def _usable(self, entry: HostEntry | None) -> HostEntry | None:

@@ -10,6 +10,7 @@ from mxcheck_service.core.codec import AddressEntry, Slot
 from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.counts import UNCOUNTED, Counts, Lock, Wait
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
@@ -19,6 +20,14 @@ WORTH_ANOTHER_TRY: Final = frozenset(
 )
 """Failures to connect and timeouts. Whatever spoke, even 5xx or no SMTP at all, has settled the question."""
 _SPEAKS_SMTP: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
+_LOCKS: Final = {Claim.WON: Lock.WON, Claim.HELD: Lock.HELD, Claim.FAILED: Lock.FAILED, None: Lock.VERDICT}
+_WAITS: Final = {
+    Claim.WON: Wait.TAKEN_OVER,
+    Claim.HELD: Wait.TIMEOUT,
+    Claim.FAILED: Wait.FAILED,
+    None: Wait.ANSWERED,
+}
+"""How a claim is counted, and one after waiting for another's lock; None: it ended with a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ class Probing:
         cache: CacheLayers,
         prober: Prober,
         clock: Clock,
+        counts: Counts = UNCOUNTED,
     ) -> None:
         self._improvements = improvements
         self._lock_ttl = lock_ttl(settings)
@@ -50,6 +60,9 @@ class Probing:
         self._prober = prober
         self._clock = clock
         self._flights = SingleFlight[Attempt]()
+        self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
+        self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
+        self._shared = counts.waits.tick("i", Wait.SHARED)
 
     async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:
         """Try addresses of one host until one is conclusive or `budget` of them were tried; return all attempts made.
@@ -91,6 +104,7 @@ class Probing:
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
+                self._shared()
             return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
         return await self._settle(ip, entry, trace)
 
@@ -104,9 +118,11 @@ class Probing:
             case _:
                 claim = await self._cache.claim(ip)
         trace.did("lock", ip=ip, claim=_shown_claim(claim))
+        self._locks[claim if isinstance(claim, Claim) else None]()
         if claim is Claim.HELD and self._improvements.wait_for_inflight:
             claim = await self._wait(ip, trace)
             trace.did("lock", ip=ip, claim=_shown_claim(claim), waited=True)
+            self._waits[claim if isinstance(claim, Claim) else None]()
         match claim:
             case Claim.WON:
                 return Attempt(await self._probe(ip, trace))

@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from enum import Enum
+from enum import StrEnum
 
 from mxcheck_service.core import codec
 from mxcheck_service.core.codec import LOCK, AddressEntry, DomainEntry, HostEntry, Slot
@@ -22,7 +22,7 @@ from mxcheck_service.trace import Trace
 _log = logging.getLogger(__name__)
 
 
-class Claim(Enum):
+class Claim(StrEnum):
     """How a claim of the probe lock ended, when it did not end with somebody's verdict."""
 
     WON = "won"

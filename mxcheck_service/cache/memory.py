@@ -5,14 +5,16 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from mxcheck_service.cache.lru import ExpiringLru
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import Clock
 
 
 class MemoryCache:
     """A `CacheBackend` that never fails. The entry longest unused goes first when `max_entries` are held."""
 
-    def __init__(self, max_entries: int, clock: Clock) -> None:
+    def __init__(self, max_entries: int, clock: Clock, reads: Reads | None = None) -> None:
         self._clock = clock
+        self._reads = reads or Reads()
         self._entries = ExpiringLru(max_entries, clock)
 
     def __len__(self) -> int:
@@ -26,7 +28,10 @@ class MemoryCache:
         return entry.value if entry else None
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
-        return [await self.get(key) for key in keys]
+        values = [await self.get(key) for key in keys]
+        for key, value in zip(keys, values, strict=True):
+            self._reads.near(key, value)
+        return values
 
     async def set(self, key: str, value: str, ttl: int) -> None:
         self._entries.put(key, value, self._clock.monotonic() + ttl)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from mxcheck_service.cache.lru import ExpiringLru
 from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.core.codec import LOCK
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import Clock
 
 
@@ -22,9 +23,10 @@ class NearCache:
     That a key is absent is kept, too: Redis tells of its coming as well.
     """
 
-    def __init__(self, far: RedisCache, *, max_entries: int, clock: Clock) -> None:
+    def __init__(self, far: RedisCache, *, max_entries: int, clock: Clock, reads: Reads | None = None) -> None:
         self._far = far
         self._clock = clock
+        self._reads = reads or Reads()
         self._coherent = False
         self._longest = math.inf
         # Fetches under way by key, and the keys among them whose answer may be old by the time it is here.
@@ -36,6 +38,16 @@ class NearCache:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @property
+    def far(self) -> RedisCache:
+        """What is kept near."""
+        return self._far
+
+    @property
+    def tracked(self) -> bool | None:
+        """Whether Redis tells of changes at present; None: it never does, and what is kept is kept for a short time."""
+        return None if self._longest < math.inf else self._coherent
 
     def begin(self, longest: float = math.inf) -> None:
         """Keep what is read from now on, for `longest` seconds at most where changes are not told."""
@@ -67,6 +79,8 @@ class NearCache:
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         known = {key: kept for key in keys if (kept := self.entries.get(key))}
+        for key, kept in known.items():
+            self._reads.near(key, kept.value)
         missing = [key for key in keys if key not in known]
         fetched = dict(zip(missing, await self._fetch(missing), strict=True)) if missing else {}
         return [known[key].value if key in known else fetched[key] for key in keys]

@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.batch import Batches
 from mxcheck_service.cache.exchange import Command, Executor
+from mxcheck_service.counts import Reads
 from mxcheck_service.ports import CacheError
 
 _log = logging.getLogger(__name__)
@@ -34,10 +35,21 @@ class RedisCache:
     call by themselves.
     """
 
-    def __init__(self, executor: Executor, *, batching: bool = True) -> None:
+    def __init__(self, executor: Executor, *, batching: bool = True, reads: Reads | None = None) -> None:
+        self._reads = reads or Reads()
         self._servers = executor
         self._batches = Batches(self._execute) if batching else None
         self._down = False
+
+    @property
+    def up(self) -> bool:
+        """Whether the last pipeline was answered by every server it went to; true before the first one."""
+        return not self._down
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for the next pipeline."""
+        return 0 if self._batches is None else len(self._batches)
 
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         return 0.0 if reads else math.inf
@@ -48,7 +60,15 @@ class RedisCache:
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         if not keys:
             return []
-        return [_readable(reply) for reply in await self._ask_all([("GET", key) for key in keys])]
+        try:
+            values = [_readable(reply) for reply in await self._ask_all([("GET", key) for key in keys])]
+        except CacheError:
+            for key in keys:
+                self._reads.failed(key)
+            raise
+        for key, value in zip(keys, values, strict=True):
+            self._reads.redis(key, value)
+        return values
 
     async def seconds_left(self, keys: Sequence[str]) -> list[float]:
         """Return how long each key has to live: infinity for one without end, 0 for an absent one."""

@@ -29,6 +29,10 @@ class Exposition:
         """Return the value of one series; 0 when it is not told, as for a counter that has counted nothing."""
         return self.samples.get((name, frozenset(labels.items())), 0.0)
 
+    def series(self, name: str) -> dict[frozenset[tuple[str, str]], float]:
+        """Return the samples of this name by their labels."""
+        return {labels: value for (sample, labels), value in self.samples.items() if sample == name}
+
     def counters(self) -> dict[Series, float]:
         """Return every sample that may only grow: counters, buckets, counts and sums."""
         return {

@@ -1,11 +1,15 @@
 """Counting: bounded series, rows that add up, rows that outlive their worker."""
 
+import itertools
 import math
 import multiprocessing
+from collections.abc import Iterable
 
 import pytest
 
 from mxcheck_service import __version__
+from mxcheck_service.core.model import Source, Verdict
+from mxcheck_service.counts import DNS_TYPES, FAMILIES, LAYERS, DnsResult, Ended, Lock, Origin, Read, Wait
 from mxcheck_service.metrics import OTHER, Counter, Metrics
 from tests.lab.exposition import Exposition
 
@@ -30,6 +34,11 @@ def test_before_anything_is_counted_there_is_what_has_no_labels(metrics: Metrics
         "mxcheck_near_cache_evictions_total",
         "mxcheck_near_cache_entries",
         "mxcheck_background_tasks",
+        "mxcheck_lookup_crashes_total",
+        "mxcheck_dns_failures_in_a_row",
+        "mxcheck_redis_waiting",
+        "mxcheck_requests_in_flight",
+        "mxcheck_workers",
     }
     assert exposition.kinds["mxcheck_requests"] == "counter"
 
@@ -138,6 +147,72 @@ def test_a_gauge_is_what_there_is_now_in_the_workers_that_live(metrics: Metrics)
     assert told(metrics).value("mxcheck_near_cache_entries") == 24
     metrics.leave_row(2)
     assert told(metrics).value("mxcheck_near_cache_entries") == 14
+
+
+def test_what_workers_tell_of_themselves_is_the_mean_over_those_that_do(metrics: Metrics) -> None:
+    assert told(metrics).series("mxcheck_redis_up") == {}
+    for number, up in ((0, True), (1, False), (2, None)):
+        metrics.take_row(number)
+        metrics.redis_up.read_own(lambda up=up: up)  # type: ignore[misc]
+        metrics.fold()
+    assert told(metrics).series("mxcheck_redis_up") == {frozenset(): 0.5}
+    metrics.leave_row(1)
+    assert told(metrics).series("mxcheck_redis_up") == {frozenset(): 1.0}
+    metrics.leave_row(0)
+    assert told(metrics).series("mxcheck_redis_up") == {}
+
+
+def test_a_tick_counts_in_the_row_that_was_taken_when_it_was_made(metrics: Metrics) -> None:
+    metrics.take_row(2)
+    tick, timer = metrics.requests.tick("/a", 200), metrics.request_duration.timer("/a")
+    tick()
+    tick()
+    timer(0.3)
+    metrics.take_row(0)
+    metrics.requests.tick("/a", 200)()
+    exposition = told(metrics)
+    assert exposition.value("mxcheck_requests_total", endpoint="/a", code="200") == 3
+    assert exposition.value("mxcheck_request_duration_seconds_bucket", endpoint="/a", le="0.5") == 1
+    assert exposition.value("mxcheck_request_duration_seconds_bucket", endpoint="/a", le="0.25") == 0
+    assert exposition.value("mxcheck_request_duration_seconds_sum", endpoint="/a") == 0.3
+
+
+@pytest.mark.parametrize(
+    ("counter", "metric", "labels", "vocabulary"),
+    [
+        ("verdicts", "verdicts", ("source", "verdict", "origin"), (Source, Verdict, Origin)),
+        ("outlived", "background_lookups", ("result",), (Ended,)),
+        ("crashes", "lookup_crashes", (), ()),
+        ("cache_reads", "cache_reads", ("layer", "result"), (LAYERS, Read)),
+        ("dns", "dns_answers", ("type", "result"), (DNS_TYPES, DnsResult)),
+        ("probes", "probes", ("family", "verdict"), (FAMILIES, Verdict)),
+        ("locks", "probe_locks", ("result",), (Lock,)),
+        ("waits", "inflight_waits", ("layer", "result"), (LAYERS, Wait)),
+    ],
+)
+def test_every_value_that_is_counted_was_foreseen(
+    counter: str, metric: str, labels: tuple[str, ...], vocabulary: tuple[Iterable[str], ...], metrics: Metrics
+) -> None:
+    """One that was not would be told as `other`."""
+    every = list(itertools.product(*vocabulary))
+    for values in every:
+        getattr(metrics.counts(), counter).tick(*values)()
+    expected = {frozenset(zip(labels, map(str, values), strict=True)): 1.0 for values in every}
+    assert told(metrics).series(f"mxcheck_{metric}_total") == expected
+
+
+def test_every_duration_that_is_counted_was_foreseen(metrics: Metrics) -> None:
+    for origin in Origin:
+        metrics.counts().domain_duration.timer(origin)(0.1)
+    for family in FAMILIES:
+        metrics.counts().probe_duration.timer(family)(0.1)
+    exposition = told(metrics)
+    assert exposition.series("mxcheck_domain_duration_seconds_count") == {
+        frozenset({("origin", origin.value)}): 1.0 for origin in Origin
+    }
+    assert exposition.series("mxcheck_probe_duration_seconds_count") == {
+        frozenset({("family", family)}): 1.0 for family in FAMILIES
+    }
 
 
 def test_a_forked_process_counts_in_the_same_table(metrics: Metrics) -> None:

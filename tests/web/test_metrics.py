@@ -1,15 +1,11 @@
-"""GET /metrics of a running service, and the document that lists what is there."""
+"""GET /metrics of a running service."""
 
 import asyncio
-import re
-from pathlib import Path
 
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.lab.exposition import Exposition
 from tests.lab.redis import RedisServer
 from tests.web.conftest import Client, StartService
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 async def scrape(client: Client) -> Exposition:
@@ -73,22 +69,3 @@ async def test_refused_requests_are_counted_too(start: StartService) -> None:
     async with client.get("/v1/check"):
         pass
     assert (await scrape(client)).value("mxcheck_requests_total", endpoint="/v1/check", code="401") == 1
-
-
-async def test_the_document_lists_what_is_there(client: Client) -> None:
-    async with client.post("/v1/check", json={"sender": "a@good.test"}):
-        pass
-    told = await scrape(client)
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", DOCUMENT.read_text(), flags=re.MULTILINE)
-    listed = {name.removesuffix("_total"): (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-    there = {name: (kind, labels_of(told, name)) for name, kind in told.kinds.items()}
-    assert listed == there
-    assert all(name.endswith("_total") == (kind == "counter") for name, kind, _ in rows)
-
-
-def labels_of(told: Exposition, metric: str) -> set[str]:
-    """Return the labels of a metric's samples; `le` belongs to the form of a histogram."""
-    suffixes = {"", "_total", "_bucket", "_count", "_sum"}
-    samples = [labels for name, labels in told.samples if name.removeprefix(metric) in suffixes]
-    assert samples, f"{metric} has no sample"
-    return {name for labels in samples for name, _ in labels} - {"le"}
