@@ -80,7 +80,7 @@ class Checker:
     """Answers messages under one snapshot of settings and maps. A reload builds another one on the same adapters.
 
     `remember`: most lookups that are remembered; `share_questions`: seconds a DNS question of another worker is waited
-    for, 0 without other workers.
+    for, 0 without other workers. `cache` is what lookups read and write.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Checker:
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
-        cache = CacheLayers(adapters.cache, settings, improvements)
+        self.cache = cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
         names = Names(settings, cache, adapters.resolver, adapters.clock, shared=share_questions)
         probing = Probing(settings, improvements, cache, prober, adapters.clock)
