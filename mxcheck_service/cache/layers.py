@@ -35,7 +35,7 @@ class Claim(Enum):
 Layer = Literal["d", "m", "i"]
 Decoded = DomainEntry | HostEntry | AddressEntry | None
 """What a value says; None for what is outside the grammar."""
-_DECODE: Final[Mapping[Layer, Callable[[str], Decoded]]] = {
+DECODE: Final[Mapping[Layer, Callable[[str], Decoded]]] = {
     "d": codec.decode_domain,
     "m": codec.decode_host,
     "i": codec.decode_address,
@@ -159,7 +159,7 @@ class CacheLayers:
         (left,) = await self._backend.seconds_left([key])
         if value is None or not left:
             return None
-        decoded = _DECODE[layer](value)
+        decoded = DECODE[layer](value)
         return Entry(key, value, decoded, left, self._age(decoded, left), self.known_for(key, value) > 0)
 
     async def purge(self, layer: Layer, name: str) -> str:
@@ -218,7 +218,7 @@ class CacheLayers:
             _log.debug("cache ages %s: %s", list(found), error)
             return {}
         return {
-            key: {"age_s": _seconds(self._age(_DECODE[layer](value), rest)), "left_s": _seconds(rest)}
+            key: {"age_s": _seconds(self._age(DECODE[layer](value), rest)), "left_s": _seconds(rest)}
             for (key, value), rest in zip(found.items(), left, strict=True)
         }
 

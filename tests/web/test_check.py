@@ -127,10 +127,15 @@ async def test_nothing_to_check_is_an_answer(client: Client) -> None:
 async def test_explain_adds_the_steps_with_their_times(client: Client) -> None:
     reply = await check(client, {"sender": "a@good.test"}, explain="1")
     trace = reply["domains"][0]["trace"]
-    assert [step["step"] for step in trace] == ["cache", "dns", "cache", "dns", "cache", "lock", "probe", "verdict"]
+    assert [step["step"] for step in trace] == [
+        "cache", "dns", "cache", "dns", "ip_class", "cache", "lock", "probe", "verdict"
+    ]  # fmt: skip
     assert [step["at_ms"] for step in trace] == sorted(step["at_ms"] for step in trace)
     assert trace[1]["answer"] == ["10 mx.good.test."]
+    assert (trace[4]["local"], trace[4]["bogon"]) == ([], [])
+    assert trace[4]["public"] == trace[3]["answer"]
     assert trace[-2]["verdict"] == "gd"
+    assert 0 < trace[-2]["connect_ms"] <= trace[-2]["at_ms"]
 
 
 async def test_get_takes_the_same_fields(client: Client) -> None:
