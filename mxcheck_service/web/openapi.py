@@ -63,8 +63,8 @@ def _text(example: str) -> Document:
     return {"text/plain": {"schema": {"type": "string"}, "example": example}}
 
 
-def _header(name: str, meaning: str, example: str) -> Document:
-    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}, "example": example}
+def _header(name: str, meaning: str, **example: str) -> Document:
+    return {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}} | example
 
 
 _EXPLAIN: Final[Document] = {
@@ -152,12 +152,12 @@ def operations() -> Mapping[tuple[str, str], Operation]:
             (401, 413, 422, 503),
             "rspamd's own protocol: the envelope in headers, the message as the body.",
             parameters=(
-                _header("From", "The envelope sender.", examples.SENDER),
-                _header("Helo", "The name given in HELO or EHLO.", "mail.example.invalid"),
-                _header("IP", "The client's address.", examples.IP),
-                _header("User", "The authenticated user.", "jo"),
+                _header("From", "The envelope sender.", example=examples.SENDER),
+                _header("Helo", "The name given in HELO or EHLO.", example=examples.HOST),
+                _header("IP", "The client's address.", example=examples.IP),
+                _header("User", "The authenticated user, of whom nothing is checked."),
             ),
-            body={"content": {"message/rfc822": {"schema": {"type": "string"}, "example": examples.MESSAGE}}},
+            body={"description": "The message, whatever its Content-Type.", "content": _text(examples.MESSAGE)},
             security=_TOKEN,
         ),
         ("GET", "/ping"): Operation(
@@ -190,7 +190,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
                 },
                 304: {"description": "The document is the one that `If-None-Match` names."},
             },
-            parameters=(_header("If-None-Match", "The ETag of the document at hand.", '"0"'),),
+            parameters=(_header("If-None-Match", "The ETag of the document at hand.", example='"0"'),),
         ),
     }
 

@@ -42,7 +42,7 @@ class CheckRequest(BaseModel):
     """The client's address."""
     authenticated: bool = False
     """The SMTP session was authenticated."""
-    deadline_ms: Annotated[int, Field(gt=0, le=3_600_000)] | None = None
+    deadline_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
     """Answer within this many milliseconds, with whatever is known by then."""
 
     def message(self, *, explain: bool = False) -> Message:
