@@ -127,7 +127,7 @@ class Gate:
 
     def _finished(self, endpoint: str, request: web.Request, response: web.Response, started: float) -> web.Response:
         state = self._state
-        if state.phase is Phase.READY and request.keep_alive:
+        if state.phase is Phase.READY and request.keep_alive and response.keep_alive is not False:
             response.headers.update(self._keep_alive)
         # By the route, never by the path that was asked for.
         state.metrics.request(endpoint, response.status, time.monotonic() - started)
@@ -171,6 +171,12 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
         return problem(error.status, error.detail, error.errors, error.headers)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return problem(error.status, error.text or "the body is too large")
+    if isinstance(error, web.RequestPayloadError):
+        # Nothing of use can follow on this connection; without an end aiohttp would read on, and crash.
+        request.content.feed_eof()
+        broken = problem(400, "the body cannot be read: its chunks or its Content-Encoding are broken")
+        broken.force_close()
+        return broken
     _log.error("%s %s crashed", request.method, request.path, exc_info=error)
     return problem(500, "a defect of the service; its log has the details")
 

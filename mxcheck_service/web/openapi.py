@@ -33,7 +33,7 @@ _TOKEN: Final[list[Document]] = [{}, {"token": []}]
 _ADMIN_TOKEN: Final[list[Document]] = [{}, {"admin_token": []}]
 _HEADERS: Final[Mapping[int, str]] = {401: "WWW-Authenticate", 503: "Retry-After"}
 _PROBLEMS: Final = {
-    400: "The body is not JSON.",
+    400: "The body cannot be read, or is not JSON.",
     401: "A bearer token is needed.",
     404: "There is no such thing.",
     413: "The body is too large (server.max_body_bytes).",
@@ -149,7 +149,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
         ("POST", "/checkv2"): Operation(
             "Check a message, for rspamd's clients",
             {200: checked[200] | {"content": _json(schema.RspamdReply, examples.RSPAMD_REPLY)}},
-            (401, 413, 422, 503),
+            (400, 401, 413, 422, 503),
             "rspamd's own protocol: the envelope in headers, the message as the body.",
             parameters=(
                 _header("From", "The envelope sender.", example=examples.SENDER),

@@ -216,6 +216,21 @@ async def test_wrong_fields_are_422_and_named(client: Client, name: str, dns_ser
     assert dns_server.asked == []
 
 
+async def test_a_body_that_is_not_in_its_encoding_is_400(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    async with client.post(
+        "/v1/check", data=b"{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    ) as response:
+        assert response.status == 400
+        assert response.headers["Connection"] == "close"
+        assert "cannot be read" in (await response.json())["detail"]
+    assert caplog.text == ""
+
+
+async def test_the_time_may_have_a_fraction(client: Client) -> None:
+    for milliseconds in (4500.0, 4500.5):
+        await check(client, {"sender": "a@null.test", "deadline_ms": milliseconds})
+
+
 async def test_another_content_type_is_415(client: Client) -> None:
     await refused(client, b"{}", 415, "text/plain")
 

@@ -91,7 +91,9 @@ async def test_the_examples_are_what_happens(client: Client) -> None:
 
 
 PROVOKE: dict[int, Callable[[Client, str, str, Document], Awaitable[tuple[int, Any, bytes]]]] = {
-    400: lambda client, method, path, op: ask(client, method, path, op, data=b"{"),
+    400: lambda client, method, path, op: ask(
+        client, method, path, op, data=b"{" * 20, headers={"Content-Encoding": "gzip"}
+    ),
     413: lambda client, method, path, op: ask(client, method, path, op, data=b" " * 600_000),
     415: lambda client, method, path, op: ask(client, method, path, op, headers={"Content-Type": "text/plain"}),
     404: lambda client, method, path, op: ask(client, method, path.replace("{key}", "192.0.2.1"), op),
