@@ -79,6 +79,7 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
         state,
         max_concurrent_requests=server.max_concurrent_requests,
         auth_token=None if server.auth_token is None else server.auth_token.get_secret_value(),
+        admin_token=None if server.admin_token is None else server.admin_token.get_secret_value(),
         keepalive_seconds=server.keepalive_seconds,
     )
     app.add_routes(routes(gate))

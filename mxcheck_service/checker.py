@@ -84,7 +84,7 @@ class Checker:
     """Answers messages under one snapshot of settings and maps. A reload builds another one on the same adapters.
 
     `deadline`: most seconds for a check; `remember`: most lookups that are remembered; `share_questions`: seconds a DNS
-    question of another worker is waited for, 0 without other workers.
+    question of another worker is waited for, 0 without other workers. `cache` is what lookups read and write.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Checker:
         self._clock = adapters.clock
         self._background = adapters.background
         self._local_clients = LocalClients(settings)
-        cache = CacheLayers(adapters.cache, settings, improvements)
+        self.cache = cache = CacheLayers(adapters.cache, settings, improvements)
         counts = adapters.counts
         self._counted = cache_results(counts.verdicts.tick)
         self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}

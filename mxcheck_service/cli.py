@@ -12,12 +12,16 @@ from rich.console import Console
 
 from mxcheck_service import __version__, config, maps, present, workers
 from mxcheck_service.app import adapters, checker, load_maps, serve
+from mxcheck_service.cache import surgery
+from mxcheck_service.cache.layers import CacheLayers, Layer
+from mxcheck_service.cache.surgery import LAYERS, NoSuchKey
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
 from mxcheck_service.core.candidates import Envelope, normalize
 from mxcheck_service.core.model import Verdict
-from mxcheck_service.log import configure
+from mxcheck_service.log import configure, escape
 from mxcheck_service.maps import MapError
+from mxcheck_service.ports import CacheError
 from mxcheck_service.settings import Settings
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
@@ -25,6 +29,10 @@ from mxcheck_service.workers import WorkersFailed
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
 
+ABSENT = 1
+"""Exit code of `cache show`: there is no such entry."""
+
+_IN_THE_SERVICE = "cache.url is memory://, a cache inside the process of the service, which is to be asked"
 _UNKNOWN = (Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE)
 """Verdicts that leave open whether the domain receives mail."""
 
@@ -73,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(run=_config_check)
     show = actions.add_parser("show", parents=[with_config], help="print the effective settings, secrets masked")
     show.set_defaults(run=_config_show)
+
+    entries = commands.add_parser("cache", help="look at or purge single entries of the cache")
+    actions = entries.add_subparsers(required=True, metavar="ACTION")
+    layer_and_key = argparse.ArgumentParser(add_help=False)
+    layer_and_key.add_argument("layer", metavar="LAYER", choices=LAYERS, help="d: domains, m: MX hosts, i: addresses")
+    layer_and_key.add_argument("key", metavar="KEY", help="the domain, host or address")
+    look = actions.add_parser("show", parents=[layer_and_key, with_config], help="show an entry")
+    look.set_defaults(run=_cache, act=_cache_show)
+    purge = actions.add_parser("purge", parents=[layer_and_key, with_config], help="purge an entry, for everyone")
+    purge.set_defaults(run=_cache, act=_cache_purge)
 
     symbols = commands.add_parser("symbols", parents=[with_config], help="print every symbol with weight and meaning")
     symbols.add_argument("--format", choices=("table", "json", "rspamd"), default="table")
@@ -141,6 +159,44 @@ def _config_check(arguments: argparse.Namespace) -> int:
 
 def _config_show(arguments: argparse.Namespace) -> int:
     print(config.dump(_load(arguments)), end="")
+    return OK
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    configure("error", "text")
+    try:
+        if settings.cache.embedded:
+            server, name = settings.server, surgery.name_of(arguments.layer, arguments.key)
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            url = f"http://{host}:{server.port}/v1/cache/{arguments.layer}/{name}"
+            print(f"mxcheck: {_IN_THE_SERVICE}: curl {url}, with -X DELETE to purge", file=sys.stderr)
+        else:
+            return uvloop.run(_on_cache(settings, arguments))
+    except NoSuchKey as error:
+        print(f"mxcheck: {arguments.key!r} {error}", file=sys.stderr)
+    except CacheError as error:
+        print(f"mxcheck: the cache cannot be asked: {escape(str(error))}", file=sys.stderr)
+    return FAILED
+
+
+async def _on_cache(settings: Settings, arguments: argparse.Namespace) -> int:
+    async with adapters(settings) as world:
+        cache = CacheLayers(world.cache, settings.mx_check, settings.improvements)
+        return int(await arguments.act(cache, arguments.layer, arguments.key))
+
+
+async def _cache_show(cache: CacheLayers, layer: Layer, key: str) -> int:
+    entry = await surgery.look(cache, layer, key)
+    if entry is None:
+        print(f"the cache has no entry {layer}:{surgery.name_of(layer, key)}")
+        return ABSENT
+    _console().print(present.cache_entry(layer, entry))
+    return OK
+
+
+async def _cache_purge(cache: CacheLayers, layer: Layer, key: str) -> int:
+    print(f"purged {await surgery.purge(cache, layer, key)}")
     return OK
 
 

@@ -47,6 +47,7 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
 }
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
+_SECRETS = frozenset({"auth_token", "admin_token"})
 _MASK = "**********"
 _URL_PASSWORD = re.compile(r"^([^:]*://[^:@/?#]*):.*@", re.DOTALL)
 _PASSWORD_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&#]*")
@@ -272,6 +273,6 @@ def _unknown(name: str, valid: Iterable[str]) -> str:
 def _message(fault: Any) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
     value = fault["input"]
-    if "auth_token" in fault["loc"]:
+    if not _SECRETS.isdisjoint(fault["loc"]):
         return f"{text[0].lower()}{text[1:]}"
     return f"{text[0].lower()}{text[1:]}, not {mask_url(value) if isinstance(value, str) else value!r}"

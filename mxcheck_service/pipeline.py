@@ -79,8 +79,7 @@ class Pipeline:
     async def _target(self, host: str, ips: Sequence[str], budget: int, trace: Trace) -> list[Lookup]:
         """Judge one host by its addresses; return what each address tried came to, a conclusive one last."""
         public, classes = self._classes.partition(ips)
-        if classes.local or classes.bogon:
-            trace.saw("ip_class", local=list(classes.local), bogon=list(classes.bogon), public=list(public))
+        trace.saw("ip_class", public=list(public), local=list(classes.local), bogon=list(classes.bogon))
         if not public:
             return [Lookup(Outcome(Verdict.IP_CLASS_SKIPPED), host, classes=classes)]
         bad = _find("bad_ips", self._maps.bad_ips, public, trace)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -88,10 +88,11 @@ class Dialer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe told about its target, and the greeting lines it was told by."""
+    """What a probe told about its target, the greeting lines it was told by, and the seconds until it was connected."""
 
     outcome: Outcome
     greeting: tuple[bytes, ...] = ()
+    connect_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,10 @@ class CacheBackend(Protocol):
 
     async def get_many(self, keys: Sequence[str]) -> list[str | None]:
         """Return the values in the order of `keys`; None for a key that is absent or of another type."""
+        ...
+
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        """Return how long each key has to live: infinity for one without end, 0 for an absent one."""
         ...
 
     async def set(self, key: str, value: str, ttl: int) -> None: ...

@@ -1,6 +1,7 @@
 """Results for a person at a terminal, and the symbol table in its three forms."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mxcheck_service.cache import surgery
+from mxcheck_service.cache.layers import Entry, Layer
 from mxcheck_service.checker import DomainReport, Report
 from mxcheck_service.core import symbols
 from mxcheck_service.core.model import Verdict
@@ -55,6 +58,16 @@ def report(target: str, result: Report, *, explain: bool) -> RenderableType:
     lines.append(table)
     lines.append(Text(f"  score {result.score:+.1f}, {result.action}, {result.seconds * 1000:.0f} ms"))
     return Group(*lines)
+
+
+def cache_entry(layer: Layer, entry: Entry) -> RenderableType:
+    """Return what stands under a key of the cache."""
+    table = _table()
+    table.add_row("value", Text(escape(entry.value)))
+    table.add_row("meaning", Text(escape(surgery.meaning(layer, entry.decoded))))
+    table.add_row("age", "unknown" if entry.age is None else f"{entry.age:.0f} s")
+    table.add_row("left", "no end" if math.isinf(entry.left) else f"{entry.left:.0f} s")
+    return Group(Text(escape(entry.key), style="bold"), table)
 
 
 def symbols_table(settings: MxCheckSettings) -> RenderableType:
@@ -117,7 +130,9 @@ def _facts(step: Step) -> Text:
 def _shown(value: Fact) -> str:
     if value is None:
         return "-"
-    return escape(", ".join(value) or "-") if isinstance(value, list) else escape(str(value))
+    if isinstance(value, list):
+        return escape(", ".join(value) or "-")
+    return escape(str(value)) or '""'
 
 
 def _style(score: float) -> str:

@@ -31,7 +31,8 @@ class SmtpProber:
 
     async def probe(self, ip: str) -> Probed | LocalFault:
         # The lock was claimed just before: when it frees itself, another worker may begin.
-        end = asyncio.get_running_loop().time() + lock_ttl(self._settings)
+        start = asyncio.get_running_loop().time()
+        end = start + lock_ttl(self._settings)
         try:
             connection = await self._dialer.connect(ip, self._settings.port, self._settings.connect_timeout)
         except ConnectError as error:
@@ -42,9 +43,10 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 case ConnectProblem.LOCAL:
                     return LocalFault(str(error))
+        connect_seconds = asyncio.get_running_loop().time() - start
         if not self._settings.verify_greeting:
             connection.close()
-            return Probed(Outcome(Verdict.GOOD))
+            return Probed(Outcome(Verdict.GOOD), connect_seconds=connect_seconds)
         greeting = Greeting(whole=self._settings.send_quit)
         leaving = False
         try:
@@ -56,7 +58,7 @@ class SmtpProber:
         if leaving:
             # The verdict stands; nobody waits for good manners.
             self._background.spawn(_farewell(connection))
-        return Probed(outcome, tuple(greeting.lines))
+        return Probed(outcome, tuple(greeting.lines), connect_seconds)
 
     async def _greet(self, connection: Connection, greeting: Greeting, end: float) -> Outcome:
         """Read the greeting until it is complete, `read_timeout` of silence, or `end` (the loop's time)."""

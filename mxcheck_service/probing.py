@@ -154,9 +154,10 @@ class Probing:
         """Probe an address whose lock is ours, and publish the verdict over the lock."""
         claimed = self._clock.monotonic()
         match await self._prober.probe(ip):
-            case Probed(outcome, greeting):
+            case Probed(outcome, greeting, connect_seconds):
                 lines = [line.decode("latin-1") for line in greeting]
-                trace.did("probe", ip=ip, verdict=str(outcome), greeting=lines)
+                connect_ms = None if connect_seconds is None else round(connect_seconds * 1000, 3)
+                trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines)
             case LocalFault(reason) if self._improvements.blame_local_errors:
                 outcome = Outcome(Verdict.TIMEOUT_CONNECT)
                 trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)

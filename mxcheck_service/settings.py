@@ -38,6 +38,8 @@ class ServerSettings(_Section):
     """Processes on the port; more than 1 need a cache in Redis, since the in-process one is not shared."""
     auth_token: SecretStr | None = None
     """Bearer token that /v1 asks for; null: none is asked for."""
+    admin_token: SecretStr | None = None
+    """Bearer token that the operator's endpoints ask for (/v1/cache/); null: they ask for `auth_token`, if any."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 524288
     """Largest request body."""
     max_addresses: Annotated[int, Field(ge=1)] = 100

@@ -3,10 +3,12 @@ lookup would end the same again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from mxcheck_service.ports import Clock
 
 Fact = str | int | float | bool | None | list[str]
+StepName = Literal["cache", "dns", "ip_class", "map", "lock", "shared", "probe", "deadline", "crash", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,7 @@ class Step:
     """One step: seconds since the lookup began, what it was, and what was seen."""
 
     at: float
-    name: str
+    name: StepName
     facts: Mapping[str, Fact]
 
 
@@ -28,34 +30,34 @@ class Trace:
     def __init__(self, clock: Clock, *, explain: bool = True) -> None:
         self._clock = clock
         self._start = clock.monotonic()
-        self._explain = explain
+        self.explain = explain
         self.steps: list[Step] = []
         self.reads: dict[str, str | None] = {}
         self.repeatable = True
 
-    def read(self, layer: str, name: str, key: str, text: str | None) -> None:
-        """Note what the cache held for a name. Reading the same again is not worth a step."""
+    def read(self, layer: str, name: str, key: str, text: str | None, **facts: Fact) -> None:
+        """Note what the cache held for a name, with more about it. Reading the same again is not worth a step."""
         if key in self.reads and self.reads[key] == text:
             return
         self.repeatable = self.repeatable and key not in self.reads
         self.reads[key] = text
-        if self._explain:
-            self._add("cache", {"layer": layer, "key": name, "value": text})
+        if self.explain:
+            self._add("cache", {"layer": layer, "key": name, "value": text, **facts})
 
-    def saw(self, name: str, **facts: Fact) -> None:
+    def saw(self, name: StepName, **facts: Fact) -> None:
         """Note what followed from what was read and from the settings."""
-        if self._explain:
+        if self.explain:
             self._add(name, facts)
 
-    def did(self, name: str, **facts: Fact) -> None:
+    def did(self, name: StepName, **facts: Fact) -> None:
         """Note what the outside was asked, or another lookup has answered: it may end otherwise next time."""
         self.repeatable = False
-        if self._explain:
+        if self.explain:
             self._add(name, facts)
 
     def elapsed(self) -> float:
         """Return seconds since the lookup began."""
         return self._clock.monotonic() - self._start
 
-    def _add(self, name: str, facts: Mapping[str, Fact]) -> None:
+    def _add(self, name: StepName, facts: Mapping[str, Fact]) -> None:
         self.steps.append(Step(self.elapsed(), name, facts))

@@ -7,9 +7,11 @@ probe without its lock could become a herd.
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Literal
 
 from mxcheck_service.core import codec
 from mxcheck_service.core.codec import LOCK, AddressEntry, DomainEntry, HostEntry, Slot
@@ -17,7 +19,7 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl, verdict_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import CacheBackend, CacheError
-from mxcheck_service.trace import Trace
+from mxcheck_service.trace import Fact, Trace
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +30,29 @@ class Claim(StrEnum):
     WON = "won"
     HELD = "held"
     FAILED = "failed"
+
+
+Layer = Literal["d", "m", "i"]
+Decoded = DomainEntry | HostEntry | AddressEntry | None
+"""What a value says; None for what is outside the grammar."""
+DECODE: Final[Mapping[Layer, Callable[[str], Decoded]]] = {
+    "d": codec.decode_domain,
+    "m": codec.decode_host,
+    "i": codec.decode_address,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands under a key. `left`: seconds to its end, infinity for none. `age`: seconds since it was written, as
+    far as the settings tell how long it lives; None when they do not. `near`: this process answers it from memory."""
+
+    key: str
+    value: str
+    decoded: Decoded
+    left: float
+    age: float | None
+    near: bool
 
 
 class CacheLayers:
@@ -127,22 +152,76 @@ class CacheLayers:
         layer, _, name = key.removeprefix(f"{self._prefix}:").partition(":")
         return layer, name
 
+    async def entry(self, layer: Layer, name: str) -> Entry | None:
+        """Return what the cache itself holds for a name, whatever is kept near; raises CacheError."""
+        key = f"{self._prefix}:{layer}:{name}"
+        value = await self._backend.get(key)
+        (left,) = await self._backend.seconds_left([key])
+        if value is None or not left:
+            return None
+        decoded = DECODE[layer](value)
+        return Entry(key, value, decoded, left, self._age(decoded, left), self.known_for(key, value) > 0)
+
+    async def purge(self, layer: Layer, name: str) -> str:
+        """Delete what the cache holds for a name, and return the key; raises CacheError."""
+        key = f"{self._prefix}:{layer}:{name}"
+        await self._backend.delete(key)
+        return key
+
     def watch(self, layer: str, name: str) -> AbstractContextManager[asyncio.Event | None]:
         """Yield an event that is set when an entry may have changed; None: nothing tells."""
         return self._backend.watch(f"{self._prefix}:{layer}:{name}")
 
     async def _store_dns(self, key: str, entry: DomainEntry | HostEntry, value: str) -> None:
-        ttl = self._dns_fail_ttl if entry is Verdict.DNS_FAIL else self._dns_ttl
+        ttl = self._lifetime(entry)
         if self._dns_ttl and ttl:
             await self._backend.put(key, value, ttl)
 
-    async def _read(self, layer: str, names: Sequence[str], trace: Trace) -> list[str | None]:
+    def _lifetime(self, decoded: Decoded) -> int | None:
+        """Return for how many seconds such an entry is written; None for what is not written here."""
+        match decoded:
+            case None | Slot.GARBAGE:
+                return None
+            case Slot.LOCKED:
+                return lock_ttl(self._settings)
+            case Outcome() as outcome:
+                return verdict_ttl(self._settings, outcome)
+            case Verdict.DNS_FAIL:
+                return self._dns_fail_ttl
+            case _:
+                return self._dns_ttl
+
+    def _age(self, decoded: Decoded, left: float) -> float | None:
+        lifetime = self._lifetime(decoded)
+        return lifetime - left if lifetime and 0 < left <= lifetime else None
+
+    async def _read(self, layer: Layer, names: Sequence[str], trace: Trace) -> list[str | None]:
         keys = [f"{self._prefix}:{layer}:{name}" for name in names]
         try:
             values = await self._backend.get_many(keys)
         except CacheError as error:
             _log.debug("cache read %s: %s", keys, error)
             values = [None] * len(keys)
+        told = await self._ages(layer, keys, values) if trace.explain else {}
         for name, key, value in zip(names, keys, values, strict=True):
-            trace.read(layer, name, key, value)
+            trace.read(layer, name, key, value, **told.get(key, {}))
         return values
+
+    async def _ages(
+        self, layer: Layer, keys: Sequence[str], values: Sequence[str | None]
+    ) -> dict[str, dict[str, Fact]]:
+        """Return what is to be told of the entries that were found: how old they are, and how long they will last."""
+        found = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+        try:
+            left = await self._backend.seconds_left(list(found)) if found else []
+        except CacheError as error:
+            _log.debug("cache ages %s: %s", list(found), error)
+            return {}
+        return {
+            key: {"age_s": _seconds(self._age(DECODE[layer](value), rest)), "left_s": _seconds(rest)}
+            for (key, value), rest in zip(found.items(), left, strict=True)
+        }
+
+
+def _seconds(seconds: float | None) -> float | None:
+    return None if seconds is None or math.isinf(seconds) else round(seconds, 3)

@@ -45,6 +45,11 @@ class ExpiringLru:
         self.misses += 1
         return None
 
+    def end(self, key: str) -> float | None:
+        """Return when an entry ends, or has ended; looking does not count as using it."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.end
+
     def known_for(self, reads: Iterable[tuple[str, str | None]], *, absent: bool = False) -> float:
         """Return for how many seconds more each key is here with just this value, 0 if it is not.
 

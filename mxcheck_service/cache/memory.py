@@ -33,6 +33,11 @@ class MemoryCache:
             self._reads.near(key, value)
         return values
 
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        now = self._clock.monotonic()
+        ends = (self._entries.end(key) for key in keys)
+        return [0.0 if end is None else max(0.0, end - now) for end in ends]
+
     async def set(self, key: str, value: str, ttl: int) -> None:
         self._entries.put(key, value, self._clock.monotonic() + ttl)
 

@@ -85,6 +85,9 @@ class NearCache:
         fetched = dict(zip(missing, await self._fetch(missing), strict=True)) if missing else {}
         return [known[key].value if key in known else fetched[key] for key in keys]
 
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        return await self._far.seconds_left(keys)
+
     async def set(self, key: str, value: str, ttl: int) -> None:
         try:
             await self._far.set(key, value, ttl)

@@ -62,17 +62,26 @@ class State:
 STATE = web.AppKey("state", State)
 Handler = Callable[[web.Request, State], Awaitable[web.Response]]
 Served = Callable[[web.Request], Awaitable[web.Response]]
+Refusal = Callable[[web.Request], web.Response | None]
 
 
 class Gate:
-    """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for."""
+    """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for;
+    `admin_token` is what the operator's endpoints ask for, or `auth_token` when there is no other."""
 
     def __init__(
-        self, state: State, *, max_concurrent_requests: int, auth_token: str | None, keepalive_seconds: int
+        self,
+        state: State,
+        *,
+        max_concurrent_requests: int,
+        auth_token: str | None,
+        admin_token: str | None,
+        keepalive_seconds: int,
     ) -> None:
         self._state = state
         self._most_active = max_concurrent_requests
-        self._expected = None if auth_token is None else f"Bearer {auth_token}".encode()
+        self._expected = _bearer(auth_token)
+        self._expected_of_admin = _bearer(auth_token if admin_token is None else admin_token)
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
@@ -92,11 +101,18 @@ class Gate:
 
     def guarded(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that does the service's work: guarded, counted and shed."""
+        return self._behind(self._refusal, endpoint, handler)
+
+    def admin(self, endpoint: str, handler: Handler) -> Served:
+        """Wrap a handler that is the operator's: guarded and counted, and served however busy the service is."""
+        return self._behind(self._admin_refusal, endpoint, handler)
+
+    def _behind(self, refusal: Refusal, endpoint: str, handler: Handler) -> Served:
         state = self._state
 
         async def serve(request: web.Request) -> web.Response:
             started = time.monotonic()
-            response = self._refusal(request)
+            response = refusal(request)
             if response is None:
                 state.active += 1
                 try:
@@ -111,33 +127,56 @@ class Gate:
 
     def _finished(self, endpoint: str, request: web.Request, response: web.Response, started: float) -> web.Response:
         state = self._state
-        if state.phase is Phase.READY and request.keep_alive:
+        if state.phase is Phase.READY and request.keep_alive and response.keep_alive is not False:
             response.headers.update(self._keep_alive)
         # By the route, never by the path that was asked for.
         state.metrics.request(endpoint, response.status, time.monotonic() - started)
         return response
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        if self._expected is not None:
-            given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, self._expected):
-                return problem(401, "a bearer token is needed", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+        if self._expected is not None and not _is_given(request, self._expected):
+            return _unauthorized()
         if self._state.phase is not Phase.READY:
-            refusal = problem(503, f"the service is {self._state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
-            refusal.force_close()
-            return refusal
+            return self._unready()
         if self._state.active >= self._most_active:
             return problem(503, f"{self._state.active} requests are under way", headers={hdrs.RETRY_AFTER: "1"})
         return None
 
+    def _admin_refusal(self, request: web.Request) -> web.Response | None:
+        if self._expected_of_admin is not None and not _is_given(request, self._expected_of_admin):
+            return _unauthorized()
+        return None if self._state.phase is Phase.READY else self._unready()
+
+    def _unready(self) -> web.Response:
+        refusal = problem(503, f"the service is {self._state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
+        refusal.force_close()
+        return refusal
+
+
+def _bearer(token: str | None) -> bytes | None:
+    return None if token is None else f"Bearer {token}".encode()
+
+
+def _is_given(request: web.Request, expected: bytes) -> bool:
+    given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(given, expected)
+
+
+def _unauthorized() -> web.Response:
+    return problem(401, "a bearer token is needed", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+
 
 def _failure(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, ApiError):
-        return problem(error.status, error.detail, error.errors)
+        return problem(error.status, error.detail, error.errors, error.headers)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return problem(error.status, error.text or "the body is too large")
     if isinstance(error, web.RequestPayloadError):
-        return problem(400, "the body is not encoded as its header fields say")
+        # Nothing of use can follow on this connection; without an end aiohttp would read on, and crash.
+        request.content.feed_eof()
+        broken = problem(400, "the body cannot be read: its chunks or its Content-Encoding are broken")
+        broken.force_close()
+        return broken
     _log.error("%s %s crashed", request.method, request.path, exc_info=error)
     return problem(500, "a defect of the service; its log has the details")
 

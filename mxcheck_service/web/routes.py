@@ -4,15 +4,19 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from mxcheck_service.web import handlers, rspamd
+from mxcheck_service.cache.surgery import LAYERS
+from mxcheck_service.web import cache, handlers, openapi, rspamd
 from mxcheck_service.web.gate import Gate, Handler, State, problem
 
 _ROUTES: Final = (
     (web.post, "/v1/check", Gate.guarded, handlers.post_check),
     (web.get, "/v1/check", Gate.guarded, handlers.get_check),
+    *((web.get, f"/v1/cache/{layer}/{{key}}", Gate.admin, cache.show(layer)) for layer in LAYERS),
+    *((web.delete, f"/v1/cache/{layer}/{{key}}", Gate.admin, cache.purge(layer)) for layer in LAYERS),
     (web.get, "/healthz", Gate.open, handlers.healthz),
     (web.get, "/readyz", Gate.open, handlers.readyz),
     (web.get, "/metrics", Gate.open, handlers.metrics),
+    (web.get, "/openapi.json", Gate.open, openapi.serve),
     (web.post, "/checkv2", Gate.guarded, rspamd.check),
     (web.get, "/ping", Gate.open, rspamd.ping),
 )
@@ -23,23 +27,26 @@ ENDPOINTS: Final = tuple(dict.fromkeys(path for _, path, _, _ in _ROUTES))
 
 
 def routes(gate: Gate) -> list[web.RouteDef]:
-    """Return every route; the last one takes what no other does."""
-    known = [add(path, wrap(gate, path, handler)) for add, path, wrap, handler in _ROUTES]
-    return [*known, web.route("*", _UNROUTED, gate.open(_UNROUTED, _unrouted(known)))]
+    """Return every route; each path ends with one for the methods it does not have, and the last takes what no other
+    does."""
+    found: list[web.RouteDef] = []
+    for path in ENDPOINTS:
+        own = [add(path, wrap(gate, path, handler)) for add, at, wrap, handler in _ROUTES if at == path]
+        found += [*own, web.route("*", path, gate.open(_UNROUTED, _not_allowed([route.method for route in own])))]
+    return [*found, web.route("*", _UNROUTED, gate.open(_UNROUTED, _not_found))]
 
 
-def _unrouted(known: list[web.RouteDef]) -> Handler:
-    allowed: dict[str, list[str]] = {}
-    for route in known:
-        # aiohttp answers HEAD wherever it answers GET.
-        allowed.setdefault(route.path, []).extend(["GET", "HEAD"] if route.method == "GET" else [route.method])
+def _not_allowed(methods: list[str]) -> Handler:
+    # aiohttp answers HEAD wherever there is a GET.
+    allowed = [*methods, *([hdrs.METH_HEAD] if hdrs.METH_GET in methods else [])]
 
-    async def unrouted(request: web.Request, state: State) -> web.Response:
-        methods = allowed.get(request.rel_url.path_safe)
-        if methods is None:
-            return problem(404, f"{request.method} {request.path}: there is no such path")
+    async def serve(request: web.Request, state: State) -> web.Response:
         return problem(
-            405, f"{request.method} {request.path}: the method is not allowed", headers={hdrs.ALLOW: ",".join(methods)}
+            405, f"{request.method} {request.path}: the method is not allowed", headers={hdrs.ALLOW: ",".join(allowed)}
         )
 
-    return unrouted
+    return serve
+
+
+async def _not_found(request: web.Request, state: State) -> web.Response:
+    return problem(404, f"{request.method} {request.path}: there is no such path")

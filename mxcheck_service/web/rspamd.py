@@ -5,7 +5,6 @@ Source: rspamd's protocol documentation; the client's headers tell the envelope,
 
 from email.parser import BytesHeaderParser
 from email.policy import compat32
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -28,7 +27,7 @@ async def check(request: web.Request, state: State) -> web.Response:
         report = await state.checker.check(message)
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
-    document: dict[str, Any] = {**schema.reply(report), "required_score": _REQUIRED_SCORE}
+    document: schema.RspamdReply = {**schema.reply(report), "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 

@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, with_config
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from mxcheck_service.cache.layers import Layer
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.core.candidates import Envelope
+from mxcheck_service.core.model import Action, Source, Verdict
 from mxcheck_service.core.networks import parse_ip
+from mxcheck_service.core.policy import SkipReason
+from mxcheck_service.trace import StepName
+
+_VERDICT: Final = rf"^({'|'.join(v for v in Verdict if v is not Verdict.ERROR)}|{Verdict.ERROR.value}:[0-9]{{3}})$"
+IP_SCHEMA: Final = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
 
 def _an_ip(text: str) -> str:
@@ -30,11 +38,11 @@ class CheckRequest(BaseModel):
     """Header Reply-To, in the same forms. Of several header values the first one counts."""
     helo: str | None = None
     """The name the client gave in HELO or EHLO."""
-    client_ip: Annotated[str, AfterValidator(_an_ip)] | None = None
+    client_ip: Annotated[str, AfterValidator(_an_ip), WithJsonSchema(IP_SCHEMA)] | None = None
     """The client's address."""
     authenticated: bool = False
     """The SMTP session was authenticated."""
-    deadline_ms: Annotated[int, Field(gt=0, le=3_600_000)] | None = None
+    deadline_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
     """Answer within this many milliseconds, with whatever is known by then."""
 
     def message(self, *, explain: bool = False) -> Message:
@@ -49,48 +57,162 @@ class CheckRequest(BaseModel):
         return Message(envelope, self.client_ip, self.authenticated, deadline, explain)
 
 
+# What replies look like. The attribute docstrings become the descriptions of the OpenAPI document.
+_DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
+
+
+@with_config(_DOCUMENTED)
 class SymbolReply(TypedDict):
+    """A symbol, as rspamd's /checkv2 tells it."""
+
     name: str
     metric_score: float
+    """The symbol's configured weight."""
     weight: float
+    """The dynamic multiplier, which an entry of a map may set."""
     score: float
+    """metric_score times weight."""
     options: list[str]
     description: str
 
 
+@with_config(_DOCUMENTED | ConfigDict(extra="allow"))
+class TraceStep(TypedDict):
+    """A step of a lookup. What it tells besides depends on `step`:
+
+    cache: layer, key, value (null is a miss), age_s, left_s; dns: type, question, answer; ip_class: public, local,
+    bogon; map: setting, key, value, entry (file and line); lock: ip, claim, waited; shared: key; probe: ip, connect_ms,
+    verdict, greeting, local_fault; deadline: seconds; verdict: verdict, host, cached.
+    """
+
+    at_ms: float
+    """Milliseconds since the lookup began."""
+    step: StepName
+
+
+@with_config(_DOCUMENTED)
 class DomainReply(TypedDict):
+    """What became of a domain."""
+
     domain: str
-    source: str
-    verdict: str
+    source: Source
+    """Where the domain was found, the best place if in several."""
+    verdict: Annotated[str, Field(pattern=_VERDICT)]
+    """The reference's outcome code."""
     host: str
+    """The MX host the verdict is about, or the domain itself."""
     cached: bool
+    """The verdict came out of the cache."""
     time_ms: float
-    trace: NotRequired[list[dict[str, Any]]]
+    trace: NotRequired[list[TraceStep]]
+    """With `explain`: the steps in order."""
 
 
+@with_config(_DOCUMENTED)
+class Messages(TypedDict):
+    """Texts for the SMTP session."""
+
+    smtp_message: NotRequired[str]
+    """With the action `reject`: the text of the rejection."""
+
+
+@with_config(_DOCUMENTED)
 class CheckReply(TypedDict):
+    """The answer, in the form of rspamd's own /checkv2 reply."""
+
     is_skipped: bool
-    skip_reason: str | None
-    action: str
-    messages: dict[str, str]
+    """The sender is authenticated or the client local, and such mail is not checked."""
+    skip_reason: SkipReason | None
+    action: Action
+    """One for the whole message."""
+    messages: Messages
     score: float
+    """The sum of the symbols' scores."""
     symbols: dict[str, SymbolReply]
+    """By name."""
     domains: list[DomainReply]
     partial: bool
+    """The deadline came first for some domain; its lookup goes on, and its verdict lands in the cache."""
     time_real: float
+    """Seconds."""
 
 
+@with_config(_DOCUMENTED)
+class RspamdReply(CheckReply):
+    """The answer to an rspamd client."""
+
+    required_score: float
+    """What clients show beside the score."""
+
+
+@with_config(_DOCUMENTED)
+class CacheEntry(TypedDict):
+    """An entry of the cache."""
+
+    layer: Layer
+    """d: domain to MX hosts or addresses; m: host to addresses; i: address to the verdict of its probe."""
+    key: str
+    """The whole key, as in Redis."""
+    value: str
+    """The value as it is stored, octets as U+0000 to U+00FF."""
+    meaning: str
+    """The value in words."""
+    age_s: float | None
+    """Seconds since it was written, as far as the settings tell how long such an entry lives; null when they do not."""
+    left_s: float | None
+    """Seconds until its end; null: it has none."""
+    near: bool
+    """The process that answered holds it in its own memory, and asks nobody for it."""
+
+
+@with_config(_DOCUMENTED)
+class Health(TypedDict):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+@with_config(_DOCUMENTED)
+class Component(TypedDict):
+    """The state of what the service uses."""
+
+    status: Literal["ok", "down"]
+    detail: NotRequired[str]
+
+
+@with_config(_DOCUMENTED)
+class Components(TypedDict):
+    """What the service uses."""
+
+    cache: Component
+
+
+@with_config(_DOCUMENTED)
+class Readiness(TypedDict):
+    """Whether requests are served."""
+
+    status: Literal["starting", "ready", "draining"]
+    components: Components
+
+
+@with_config(_DOCUMENTED)
 class FieldProblem(TypedDict):
+    """What is wrong with a field of the request."""
+
     field: str
     message: str
 
 
+@with_config(_DOCUMENTED)
 class Problem(TypedDict):
-    type: str
+    """A problem document (RFC 9457)."""
+
+    type: Literal["about:blank"]
     title: str
     status: int
     detail: str
     errors: NotRequired[list[FieldProblem]]
+    """With 422: each wrong field."""
 
 
 def reply(report: Report) -> CheckReply:
@@ -122,7 +244,8 @@ def reply(report: Report) -> CheckReply:
         }
         if domain.steps:
             document["trace"] = [
-                {"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts} for step in domain.steps
+                cast(TraceStep, {"at_ms": round(step.at * 1000, 3), "step": step.name, **step.facts})
+                for step in domain.steps
             ]
         domains.append(document)
     return {

@@ -232,6 +232,16 @@ async def test_none_of_them_tells_of_changes_by_itself(cache: CacheBackend) -> N
         assert told is None
 
 
+async def test_what_is_left_of_each_entry_is_told_in_the_order_of_the_keys(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.set("long", "v", 1000)
+    await cache.set("over", "v", 60)
+    await expiry.expire_now("over")
+    long, missing, over = await cache.seconds_left(["long", "missing", "over"])
+    assert (missing, over) == (0, 0)
+    assert 930 < long <= 1000
+    assert await cache.seconds_left([]) == []
+
+
 async def test_ping_says_nothing_when_all_is_well(cache: CacheBackend) -> None:
     await cache.ping()
 
@@ -251,6 +261,7 @@ async def test_a_key_of_another_type_is_an_error_alone_and_a_miss_among_others(r
 CALLS: dict[str, Callable[[CacheBackend], Awaitable[object]]] = {
     "get": lambda cache: cache.get("k"),
     "get_many": lambda cache: cache.get_many(["k"]),
+    "seconds_left": lambda cache: cache.seconds_left(["k"]),
     "set": lambda cache: cache.set("k", "v", 60),
     "set_if_absent": lambda cache: cache.set_if_absent("k", "v", 60),
     "delete": lambda cache: cache.delete("k"),

@@ -22,7 +22,7 @@ from tests.lab.sockets import accepts_connections, free_port
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TIMES = re.compile(r'(?<="time_ms": )[\d.]+|(?<="time_real": )[\d.]+|(?<="at_ms": )[\d.]+|[\d.]+(?= ms\b)')
+_TIMES = re.compile(r'("(?:time_ms|time_real|at_ms|age_s|left_s)": )[\d.]+|[\d.]+(?= ms\b)')
 
 
 def examples(path: Path) -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def examples(path: Path) -> Iterator[tuple[str, str]]:
 
 def without_times(text: str) -> str:
     """Return the text with times masked and the blanks that pad table columns folded."""
-    lines = (re.sub(r"(?<=\S) {2,}", "  ", line.rstrip()) for line in _TIMES.sub("0", text).splitlines())
+    lines = (re.sub(r"(?<=\S) {2,}", "  ", line.rstrip()) for line in _TIMES.sub(r"\g<1>0", text).splitlines())
     return "\n".join(re.sub(r"^ +(?=0 ms)", "  ", line) for line in lines)
 
 

@@ -158,6 +158,11 @@ class FakeRedis:
         await self._reading()
         return await self._memory.get_many(keys)
 
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        """PTTL."""
+        await self._reading()
+        return await self._memory.seconds_left(keys)
+
     async def set(self, key: str, value: str, ttl: int) -> None:
         """SET EX."""
         await self._writing()

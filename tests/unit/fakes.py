@@ -196,6 +196,10 @@ class FailingCache:
         self._call("get_many")
         return await self.inner.get_many(keys)
 
+    async def seconds_left(self, keys: Sequence[str]) -> list[float]:
+        self._call("seconds_left")
+        return await self.inner.seconds_left(keys)
+
     async def set(self, key: str, value: str, ttl: int) -> None:
         self._call("set")
         await self.inner.set(key, value, ttl)

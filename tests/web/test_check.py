@@ -127,10 +127,15 @@ async def test_nothing_to_check_is_an_answer(client: Client) -> None:
 async def test_explain_adds_the_steps_with_their_times(client: Client) -> None:
     reply = await check(client, {"sender": "a@good.test"}, explain="1")
     trace = reply["domains"][0]["trace"]
-    assert [step["step"] for step in trace] == ["cache", "dns", "cache", "dns", "cache", "lock", "probe", "verdict"]
+    assert [step["step"] for step in trace] == [
+        "cache", "dns", "cache", "dns", "ip_class", "cache", "lock", "probe", "verdict"
+    ]  # fmt: skip
     assert [step["at_ms"] for step in trace] == sorted(step["at_ms"] for step in trace)
     assert trace[1]["answer"] == ["10 mx.good.test."]
+    assert (trace[4]["local"], trace[4]["bogon"]) == ([], [])
+    assert trace[4]["public"] == trace[3]["answer"]
     assert trace[-2]["verdict"] == "gd"
+    assert 0 < trace[-2]["connect_ms"] <= trace[-2]["at_ms"]
 
 
 async def test_get_takes_the_same_fields(client: Client) -> None:
@@ -209,6 +214,21 @@ async def test_wrong_fields_are_422_and_named(client: Client, name: str, dns_ser
     assert {error["field"] for error in problem["errors"]} == fields
     assert all(error["message"] for error in problem["errors"])
     assert dns_server.asked == []
+
+
+async def test_a_body_that_is_not_in_its_encoding_is_400(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    async with client.post(
+        "/v1/check", data=b"{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    ) as response:
+        assert response.status == 400
+        assert response.headers["Connection"] == "close"
+        assert "cannot be read" in (await response.json())["detail"]
+    assert caplog.text == ""
+
+
+async def test_the_time_may_have_a_fraction(client: Client) -> None:
+    for milliseconds in (4500.0, 4500.5):
+        await check(client, {"sender": "a@null.test", "deadline_ms": milliseconds})
 
 
 async def test_another_content_type_is_415(client: Client) -> None:

@@ -1,0 +1,108 @@
+"""How old an entry is, as an explained lookup and a look at the entry tell: its whole lifetime less what is left."""
+
+from dataclasses import replace
+
+import pytest
+
+from mxcheck_service.cache.layers import CacheLayers, Layer
+from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
+from mxcheck_service.trace import Fact, Trace
+from tests.unit.fakes import FailingCache, FakeClock
+
+SETTINGS = MxCheckSettings(expire=1000, expire_dns=100, expire_novalid=500, expire_timeout=200)
+IMPROVEMENTS = replace(RECOMMENDED, expire_dns_fail=10)
+IP = "11.0.0.1"
+
+LIFETIMES: list[tuple[Layer, str, int]] = [
+    ("d", "mx:mx.example:10", 100),
+    ("d", f"a:v4:{IP}", 100),
+    ("d", "null", 100),
+    ("d", "df", 10),
+    ("m", f"v4:{IP}", 100),
+    ("m", "df", 10),
+    ("i", "gd", 1000),
+    ("i", "tr", 1000),
+    ("i", "err:554", 1000),
+    ("i", "tc", 200),
+    ("i", "rf", 500),
+    ("i", "inv", 500),
+    ("i", "l", 3),
+]
+NAMES = {"d": "d.example", "m": "mx.example", "i": IP}
+
+
+class Bench:
+    def __init__(self, failing: tuple[str, ...] | None = None) -> None:
+        self.clock = FakeClock()
+        self.memory = MemoryCache(100, self.clock)
+        backend = self.memory if failing is None else FailingCache(self.memory, failing)
+        self.layers = CacheLayers(backend, SETTINGS, IMPROVEMENTS)
+
+    async def put(self, layer: Layer, value: str, ttl: int) -> None:
+        await self.memory.set(f"rmx:{layer}:{NAMES[layer]}", value, ttl)
+
+    async def explained(self, layer: Layer) -> dict[str, Fact]:
+        """Return what an explained read of the layer tells."""
+        trace = Trace(self.clock)
+        match layer:
+            case "d":
+                await self.layers.domain(NAMES["d"], trace)
+            case "m":
+                await self.layers.hosts([NAMES["m"]], trace)
+            case _:
+                await self.layers.addresses([IP], trace)
+        (step,) = trace.steps
+        return dict(step.facts)
+
+
+@pytest.mark.parametrize(("layer", "value", "lifetime"), LIFETIMES)
+async def test_age_is_the_lifetime_of_its_kind_less_what_is_left(layer: Layer, value: str, lifetime: int) -> None:
+    bench = Bench()
+    await bench.put(layer, value, lifetime)
+    bench.clock.now += 2
+    assert await bench.explained(layer) == {
+        "layer": layer, "key": NAMES[layer], "value": value, "age_s": 2.0, "left_s": lifetime - 2.0
+    }  # fmt: skip
+    entry = await bench.layers.entry(layer, NAMES[layer])
+    assert entry is not None
+    assert (entry.value, entry.age, entry.left) == (value, 2.0, lifetime - 2.0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "value", "ttl"),
+    [
+        pytest.param("d", "null", 101, id="lives-longer-than-we-write-it"),
+        pytest.param("i", "junk", 60, id="garbage"),
+        pytest.param("d", "junk", 60, id="outside-the-grammar"),
+    ],
+)
+async def test_age_is_unknown_when_the_settings_do_not_tell_it(layer: Layer, value: str, ttl: int) -> None:
+    bench = Bench()
+    await bench.put(layer, value, ttl)
+    assert (await bench.explained(layer)).items() >= {"age_s": None, "left_s": float(ttl)}.items()
+    entry = await bench.layers.entry(layer, NAMES[layer])
+    assert entry is not None
+    assert (entry.age, entry.left) == (None, ttl)
+
+
+async def test_a_miss_has_no_age() -> None:
+    assert await Bench().explained("d") == {"layer": "d", "key": "d.example", "value": None}
+    assert await Bench().layers.entry("d", "d.example") is None
+
+
+async def test_only_explaining_asks_for_ages() -> None:
+    memory = MemoryCache(100, FakeClock())
+    counting = FailingCache(memory, ("nothing",))
+    layers = CacheLayers(counting, SETTINGS, IMPROVEMENTS)
+    await memory.set(f"rmx:i:{IP}", "gd", 1000)
+    await layers.addresses([IP], Trace(FakeClock(), explain=False))
+    assert counting.calls == ["get_many"]
+    await layers.addresses([IP], Trace(FakeClock()))
+    assert counting.calls == ["get_many", "get_many", "seconds_left"]
+
+
+async def test_an_age_that_cannot_be_asked_for_costs_nothing_else() -> None:
+    bench = Bench(failing=("seconds_left",))
+    await bench.put("i", "gd", 1000)
+    assert await bench.explained("i") == {"layer": "i", "key": IP, "value": "gd"}
