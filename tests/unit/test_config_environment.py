@@ -85,6 +85,14 @@ def test_secret_is_read_from_a_file_without_its_line_end(tmp_path: Path, end: st
     assert token.get_secret_value() == " geheim [1] "
 
 
+def test_the_admin_token_may_be_in_a_file_too(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("sesame\n")
+    token = load(MXCHECK_SERVER__ADMIN_TOKEN_FILE=str(secret)).server.admin_token
+    assert token is not None
+    assert token.get_secret_value() == "sesame"
+
+
 def test_file_of_a_secret_that_is_missing_is_named() -> None:
     (problem,) = problems(MXCHECK_SERVER__AUTH_TOKEN_FILE="/nonexistent/token")
     assert problem.startswith("MXCHECK_SERVER__AUTH_TOKEN_FILE: ")
