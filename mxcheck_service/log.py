@@ -178,7 +178,7 @@ def _text(event: EventDict) -> bytes:
     line = f"{event.pop('time')} {event.pop('level'):7} {event.pop('message')}"
     del event["logger"]
     for name, value in event.items():
-        if value is not None:
+        if value is not None and value != []:
             line += f" {name}={_value(value)}"
     return (line if line.isprintable() else escape(line)).encode()
 

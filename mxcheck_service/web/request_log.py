@@ -23,6 +23,8 @@ REQUEST_ID: Final = "X-Request-Id"
 
 _SANE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9._\[\]-]{1,64}", re.ASCII)
+# With these a line has less than 4096 octets, which a pipe takes as a whole from whichever worker.
+_MOST_DOMAINS: Final = 10
 _LONGEST_DETAIL: Final = 200
 _MOST_PROBLEMS: Final = 10
 
@@ -55,7 +57,7 @@ class RequestLog:
             client_ip=client_ip,
             domains=[
                 {"domain": each["domain"], "source": each["source"], "verdict": each["verdict"]}
-                for each in reply["domains"]
+                for each in reply["domains"][:_MOST_DOMAINS]
             ],
             action=reply["action"],
             score=reply["score"],
