@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tests.e2e.conftest import LoggingService
 from tests.lab.log_lines import FORMS, as_text, checks, domains, lines, post, raw
 from tests.lab.process import Child
 from tests.lab.redis import RedisServer
-from tests.lab.service import COMMAND, write_config
+from tests.lab.service import COMMAND, Service, write_config
 from tests.lab.sockets import accepts_connections, free_port
 
 
@@ -116,8 +117,8 @@ async def test_load_that_is_shed_and_a_missing_token_have_a_line(
 ) -> None:
     with logging_service(server={"max_concurrent_requests": 1}) as service:
         waiting = asyncio.create_task(service.check({"sender": "a@late.test"}))
-        while (await service.check({})).status != 503:
-            pass
+        await lookups(service, 1)
+        assert (await service.check({})).status == 503
         late.set()
         await waiting
         refused = [line["status"] for line in checks(service.log, "json") if line["message"] == "check refused"]
@@ -147,12 +148,17 @@ async def test_repeats_of_a_kind_are_held_back_and_checks_never(logging_service:
     assert len([message for message in written if message.startswith("Error handling request")]) == 1
 
 
+async def lookups(service: Service, count: int) -> None:
+    """Wait until so many are under way."""
+    while (await service.metrics()).value("mxcheck_background_tasks") < count:
+        pass
+
+
 class TestNoLineIsLost:
     async def test_at_sigterm(self, logging_service: LoggingService, late: asyncio.Event) -> None:
         with logging_service() as service:
             waiting = [asyncio.create_task(service.check({"sender": "a@late.test"})) for _ in range(20)]
-            while (await service.metrics()).value("mxcheck_background_tasks") < 20:
-                pass
+            await lookups(service, 20)
             service.terminate()
             late.set()
             replies = await asyncio.gather(*waiting)
@@ -173,6 +179,26 @@ class TestNoLineIsLost:
         ids = {line["request_id"] for line in written}
         assert len(ids) == 100
         assert len({one.partition("-")[0] for one in ids}) <= 2
+
+
+async def test_the_document_shows_the_lines_as_they_are(logging_service: LoggingService) -> None:
+    """Times and ids may differ; the tables name every field and no other."""
+    document = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    body = {"sender": "a@example.invalid", "client_ip": "198.51.100.7"}
+    for form in FORMS:
+        shown = [match[1] for match in re.finditer(rf"```{form}\n(.*)\n```", document)]
+        with logging_service(form) as service:
+            await service.check(body)
+            await service.check({"client_ip": "mx"})
+            written = [line for line in service.log.splitlines() if "request_id" in line]
+        assert [_MADE.sub("-", line) for line in written] == [_MADE.sub("-", line) for line in shown]
+        if form == "json":
+            fields = {name for line in written for name in json.loads(line)}
+    rows = [row.split(" | ")[0] for row in document.splitlines() if row.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == fields
+
+
+_MADE = re.compile(r'\d{4}-\d\d-[\d:.T]+Z|[0-9a-f]{8}-[0-9a-f]+|(?<=seconds[":=])[":]*[\d.e-]+')
 
 
 @pytest.mark.parametrize("stderr", [">/dev/full", "> >(true)"], ids=["full disk", "reader gone"])
