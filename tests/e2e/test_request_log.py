@@ -168,6 +168,12 @@ class TestNoLineIsLost:
         assert len(written) == 20
         assert [line["domains"] for line in written] == [domains("late.test from gd")] * 20
 
+    async def test_when_the_process_is_killed(self, logging_service: LoggingService) -> None:
+        with logging_service() as service:
+            await service.check({})
+            service.kill()
+            assert len(checks(service.log, "json")) == 1
+
     async def test_of_several_workers(self, logging_service: LoggingService, redis_server: RedisServer) -> None:
         sections: dict[str, Any] = {"cache": {"url": redis_server.url}, "server": {"workers": 2}}
         with logging_service(**sections) as service:
