@@ -24,6 +24,7 @@ from bench import report
 from bench.load import Answers, ask
 from bench.stage import (
     OTHER_CORE,
+    QUIET,
     SERVER_CORE,
     ZONE,
     Program,
@@ -144,6 +145,7 @@ def measure(domains: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
                             "cache": {"url": redis.url, **overlay},
                             "dns": {"nameservers": [knot.nameserver]},
                             "mx_check": {"test_mode": True, "port": peers.port, "key_prefix": _prefix(name)},
+                            "server": QUIET,
                         },
                         name=_prefix(name),
                     )

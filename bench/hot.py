@@ -1,4 +1,4 @@
-"""What a warm check costs, beside a bare aiohttp handler and beside the service without its near cache.
+"""What a warm check costs, beside a bare aiohttp handler, without the near cache, and with a log line for each check.
 
     python -m bench.hot [--seconds 4] [--rounds 5] [--json FILE]
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import report
 from bench.load import Cost, Server, cost, same
-from bench.stage import OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -28,7 +28,7 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "1 domain": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(0)}>", "reply_to": f"b@{domain(0)}"},
     "3 domains": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(1)}>", "reply_to": f"b@{domain(2)}"},
 }
-NEAR, FAR, BARE = "near cache", "no near cache", "bare aiohttp"
+NEAR, LOGGED, FAR, BARE = "near cache", "near cache, log at info", "no near cache", "bare aiohttp"
 
 
 def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
@@ -39,8 +39,10 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             redis = stack.enter_context(RedisServer())
         fill(redis, 3)
         stack.enter_context(on_core(SERVER_CORE))
-        settings = {"mx_check": {"test_mode": True}}
-        near = stack.enter_context(Service(settings | {"cache": {"url": redis.url}}, name="near"))
+        settings = {"mx_check": {"test_mode": True}, "cache": {"url": redis.url}, "server": QUIET}
+        info = {"server": {"log_level": "info", "log_format": "json"}}
+        near = stack.enter_context(Service(settings, name="near"))
+        logged = stack.enter_context(Service(settings | info, name="logged"))
         far = stack.enter_context(Service(settings | {"cache": {"url": redis.url, "near_entries": 0}}, name="far"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name, body in REQUESTS.items():
@@ -50,7 +52,7 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             fixed = folder / name
             fixed.write_text(json.dumps(reply, separators=(",", ":")))
             bare = stack.enter_context(Program("bare", str(fixed)))
-            servers: dict[str, Server] = {NEAR: near, FAR: far, BARE: bare}
+            servers: dict[str, Server] = {NEAR: near, LOGGED: logged, FAR: far, BARE: bare}
             costs[name] = {server: [] for server in servers}
             for number in range(rounds):
                 for server in in_turn(list(servers), number):

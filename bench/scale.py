@@ -25,7 +25,7 @@ import uvloop
 
 from bench import report
 from bench.load import WARM, Cost, ask, cost, same, varied, wrk
-from bench.stage import OTHER_CORE, SERVER_CORE, ZONE, address, domain, fill, in_turn, on_core, resident_bytes
+from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, address, domain, fill, in_turn, on_core, resident_bytes
 from mxcheck_service.core.maplist import GlobMap, MapEntry, RadixMap
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
@@ -168,7 +168,13 @@ def _start(stack: ExitStack, near_entries: Mapping[int, int], *, filled: int) ->
     with on_core(SERVER_CORE):
         services = {
             size: stack.enter_context(
-                Service({"cache": {"url": redis.url, "near_entries": entries}, "mx_check": {"test_mode": True}})
+                Service(
+                    {
+                        "cache": {"url": redis.url, "near_entries": entries},
+                        "mx_check": {"test_mode": True},
+                        "server": QUIET,
+                    }
+                )
             )
             for size, entries in near_entries.items()
         }

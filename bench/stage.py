@@ -24,6 +24,8 @@ OTHER_CORE: Final = _cores[-1]
 """What is measured has a core of its own; its callers, and whatever it calls itself, share the other one."""
 
 ZONE: Final = "bench.test"
+QUIET: Final = {"log_level": "warning"}
+"""The section `server` of a service that has no line for each check; `bench.hot` shows what the lines cost."""
 _DAY: Final = 86_400
 _BATCH: Final = 5_000
 _OK: Final = b"+OK\r\n"

@@ -20,7 +20,7 @@ import uvloop
 
 from bench import report
 from bench.load import WARM, ask, varied, wrk
-from bench.stage import OTHER_CORE, SERVER_CORE, ZONE, cpu_seconds, domain, fill, on_core, resident_bytes
+from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, cpu_seconds, domain, fill, on_core, resident_bytes
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -66,7 +66,11 @@ def measure(requests: int, domains: int, near: int, seconds: int) -> list[Sample
             redis = stack.enter_context(RedisServer())
         fill(redis, domains)
         with on_core(SERVER_CORE):
-            settings = {"cache": {"url": redis.url, "near_entries": near}, "mx_check": {"test_mode": True}}
+            settings = {
+                "cache": {"url": redis.url, "near_entries": near},
+                "mx_check": {"test_mode": True},
+                "server": QUIET,
+            }
             service = stack.enter_context(Service(settings))
         _verify(service, domains)
         samples = [Sample(0, resident_bytes(service.pid) / _MIB, 0.0)]

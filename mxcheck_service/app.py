@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.log import server_logger
 
 from mxcheck_service import maps
 from mxcheck_service.background import Background
@@ -27,6 +28,7 @@ from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
+from mxcheck_service.web.request_log import without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
 
 _log = logging.getLogger(__name__)
@@ -121,6 +123,7 @@ async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership 
     `member`: be one of several processes that serve the same port.
     """
     app = application(settings, loaded, member.metrics if member else None)
+    server_logger.addFilter(without_wire_text)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -108,7 +108,7 @@ def _load(arguments: argparse.Namespace, options: Mapping[str, Any] | None = Non
 def _serve(arguments: argparse.Namespace) -> int:
     options = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = _load(arguments, options)
-    configure(settings.server.log_level, settings.server.log_format)
+    configure(settings.server.log_level, settings.server.log_format, config.secrets(settings))
     if settings.server.workers == 1:
         uvloop.run(serve(settings, load_maps(settings)))
     else:
@@ -118,7 +118,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
-    configure("error", "text")
+    configure("error", "text", config.secrets(settings))
     return uvloop.run(_check_all(settings, arguments))
 
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from mxcheck_service.core.networks import parse_ip, parse_network
 from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
@@ -49,8 +50,8 @@ _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeti
 _ADAPTER = TypeAdapter(Settings)
 _SECRETS = frozenset({"auth_token", "admin_token"})
 _MASK = "**********"
-_URL_PASSWORD = re.compile(r"^([^:]*://[^:@/?#]*):.*@", re.DOTALL)
-_PASSWORD_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&#]*")
+_URL_PASSWORD = re.compile(r"^([^:]*://[^:@/?#]*):(.*)@", re.DOTALL)
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)([^&#]*)")
 
 
 class _Problems:
@@ -132,6 +133,14 @@ def dump(settings: Settings) -> str:
 def mask_url(url: str) -> str:
     """Return a URL with its password, if it has one, replaced by asterisks."""
     return _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", _URL_PASSWORD.sub(rf"\1:{_MASK}@", url))
+
+
+def secrets(settings: Settings) -> set[str]:
+    """Return every secret in the settings, one in a URL as it is written there and as it is meant."""
+    held = {value.get_secret_value() for _, value in settings.server if isinstance(value, SecretStr)}
+    url = settings.cache.url
+    written = {match[2] for pattern in (_URL_PASSWORD, _PASSWORD_PARAMETER) for match in pattern.finditer(url)}
+    return held | written | {unquote(secret) for secret in written}
 
 
 def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:

@@ -47,9 +47,9 @@ class ServerSettings(_Section):
     keepalive_seconds: Annotated[int, Field(ge=1)] = 75
     """Seconds an idle connection is kept open."""
     log_level: LogLevel = "info"
-    """Least severe level that is logged."""
+    """Least severe level that is logged; info has a line for each check."""
     log_format: LogFormat = "text"
-    """Form of the log lines."""
+    """Form of the log lines, for people or for machines."""
 
 
 class CacheSettings(_Section):

@@ -101,7 +101,7 @@ class RedisCache:
         try:
             await self._servers.ping()
         except (RedisError, OSError) as error:
-            raise CacheError(f"Redis: {error}") from error
+            raise CacheError(f"Redis: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Close, after what was put has been written."""
@@ -124,7 +124,7 @@ class RedisCache:
             replies = await self._servers.execute(commands)
         except (RedisError, OSError) as error:
             self._note(error)
-            raise CacheError(f"Redis: {error}") from error
+            raise CacheError(f"Redis: {_reason(error)}") from error
         # Of several servers one may be lost.
         self._note(next((reply for reply in replies if isinstance(reply, _LOST)), None))
         return replies
@@ -133,16 +133,22 @@ class RedisCache:
         """Tell the log once when Redis is lost and once when it is back."""
         if problem is not None and not self._down:
             kind = "does not answer" if isinstance(problem, TimeoutError | RedisTimeoutError) else "is lost"
-            _log.warning("Redis %s, checks go on without a cache: %s", kind, problem)
+            _log.warning("Redis %s, checks go on without a cache: %s", kind, _reason(problem))
         elif problem is None and self._down:
             _log.warning("Redis is back")
         self._down = problem is not None
 
 
+def _reason(error: Exception) -> str:
+    """Return what an error says, less the arguments of our own command: a server that does not know HELLO or AUTH, as
+    Redis before 6, quotes the password in its refusal."""
+    return str(error).partition(", with args beginning with")[0]
+
+
 def _accepted(reply: Any) -> Any:
     """Return a reply that is no error; raises CacheError."""
     if isinstance(reply, Exception):
-        raise CacheError(f"Redis refused the command: {reply}") from reply
+        raise CacheError(f"Redis refused the command: {_reason(reply)}") from reply
     return reply
 
 

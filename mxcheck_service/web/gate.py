@@ -20,6 +20,7 @@ from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
+from mxcheck_service.web.request_log import REQUEST_ID, RequestLog, taken_over
 from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class State:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
+        self.request_log = RequestLog()
         self.phase = Phase.STARTING
         self.active = 0
 
@@ -121,6 +123,10 @@ class Gate:
                     response = _failure(request, error)
                 finally:
                     state.active -= 1
+            if response.status >= 400:
+                state.request_log.refused(request, endpoint, response, time.monotonic() - started)
+            if (given := request.headers.get(REQUEST_ID)) is not None:
+                response.headers[REQUEST_ID] = taken_over(given)
             return self._finished(endpoint, request, response, started)
 
         return serve

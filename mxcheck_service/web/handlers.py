@@ -33,7 +33,7 @@ async def post_check(request: web.Request, state: State) -> web.Response:
         asked = _PARSER.validate_json(body)
     except ValidationError as error:
         raise _invalid(error) from None
-    return await _check(state, asked, explain=explain)
+    return await _check(request, state, asked, explain=explain)
 
 
 async def get_check(request: web.Request, state: State) -> web.Response:
@@ -45,7 +45,7 @@ async def get_check(request: web.Request, state: State) -> web.Response:
         asked = CheckRequest.model_validate(fields, strict=False)
     except ValidationError as error:
         raise _invalid(error) from None
-    return await _check(state, asked, explain=explain)
+    return await _check(request, state, asked, explain=explain)
 
 
 async def healthz(request: web.Request, state: State) -> web.Response:
@@ -70,12 +70,14 @@ async def metrics(request: web.Request, state: State) -> web.Response:
     return web.Response(body=state.metrics.text(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
-async def _check(state: State, asked: CheckRequest, *, explain: bool) -> web.Response:
+async def _check(request: web.Request, state: State, asked: CheckRequest, *, explain: bool) -> web.Response:
     try:
         report = await state.checker.check(asked.message(explain=explain))
     except TooManyAddresses as error:
         raise _wrong({error.field: str(error)}) from None
-    return web.Response(body=orjson.dumps(schema.reply(report)), content_type="application/json")
+    reply = schema.reply(report)
+    state.request_log.checked(request, asked.client_ip, reply)
+    return web.Response(body=orjson.dumps(reply), content_type="application/json")
 
 
 async def _body(request: web.Request) -> bytes:

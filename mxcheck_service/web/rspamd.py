@@ -27,7 +27,9 @@ async def check(request: web.Request, state: State) -> web.Response:
         report = await state.checker.check(message)
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
-    document: schema.RspamdReply = {**schema.reply(report), "required_score": _REQUIRED_SCORE}
+    reply = schema.reply(report)
+    state.request_log.checked(request, message.client_ip, reply)
+    document: schema.RspamdReply = {**reply, "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 

@@ -105,7 +105,14 @@ async def test_explaining_makes_the_lookup_anew() -> None:
     await bench.warm("one.example")
     bench.cache.asked.clear()
     report = await bench.check("one.example", explain=True)
-    assert [step.name for step in report.domains[0].steps] == ["cache", "cache", "ip_class", "cache", "cache", "verdict"]
+    assert [step.name for step in report.domains[0].steps] == [
+        "cache",
+        "cache",
+        "ip_class",
+        "cache",
+        "cache",
+        "verdict",
+    ]
     assert bench.cache.asked[0] == "rmx:d:one.example"
     assert not await bench.asked("one.example")
     assert (await bench.check("one.example")).domains[0].steps == ()

@@ -3,10 +3,25 @@
 import json
 import logging
 import sys
+from typing import Any
 
 import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mxcheck_service.log import REPEAT_SECONDS, Formatter, HoldRepeats, LogFormat, configure, escape
+from mxcheck_service.log import (
+    MOST_KINDS,
+    REPEAT_SECONDS,
+    SHORTEST_SECRET,
+    Formatter,
+    HoldRepeats,
+    Line,
+    LogFormat,
+    LogLevel,
+    configure,
+    escape,
+)
 from tests.unit.fakes import FakeClock
 
 
@@ -100,6 +115,105 @@ def test_messages_of_another_kind_or_logger_are_not_held_back() -> None:
 def test_what_is_less_than_a_warning_is_never_held_back(level: int) -> None:
     hold = HoldRepeats(FakeClock())
     assert all(hold.filter(record("same", level=level)) for _ in range(3))
+
+
+def test_a_template_without_words_is_no_kind() -> None:
+    hold = HoldRepeats(FakeClock())
+    assert hold.filter(record("%s", "line 1 of the map is odd"))
+    assert hold.filter(record("%s", "line 2 of the map is odd"))
+    assert not hold.filter(record("%s", "line 2 of the map is odd"))
+
+
+def test_so_many_kinds_are_told_apart_and_those_seen_last() -> None:
+    hold = HoldRepeats(FakeClock())
+    for number in range(MOST_KINDS):
+        assert hold.filter(record(f"kind {number}"))
+    assert not hold.filter(record("kind 0"))
+    assert hold.filter(record("one more"))
+    assert not hold.filter(record("kind 0"))
+    assert hold.filter(record("kind 1"))
+
+
+def line(kind: LogFormat, message: str = "check", *secrets: str, **fields: object) -> str:
+    """What is written of an event of structlog's."""
+    event = {"event": message, "logger": "mxcheck", "created": 0.25} | fields
+    return Line(kind, secrets)(None, "info", event).decode()
+
+
+def test_fields_follow_in_both_forms() -> None:
+    pairs = [{"a": "x", "b": "y"}, {"a": "z", "b": "w"}]
+    fields: dict[str, Any] = {"none": None, "no": [], "yes": True, "score": -0.1, "list": pairs}
+    assert line("text", **fields) == "1970-01-01T00:00:00.250Z info    check yes=true score=-0.1 list=x/y,z/w"
+    head = {"time": "1970-01-01T00:00:00.250Z", "level": "info", "logger": "mxcheck", "message": "check"}
+    assert json.loads(line("json", **fields)) == head | fields
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        ("no action", '"no action"'),
+        ("", '""'),
+        ("a=b", '"a=b"'),
+        ('say "a"', '"say \\"a\\""'),
+        ("a\\", '"a\\\\"'),
+        ("a\n", '"a\\u000a"'),
+        (["a b", "c"], '"a b,c"'),
+        ("\u00a0", '"\u00a0"'),
+    ],
+)
+def test_text_quotes_what_could_be_taken_for_more_than_one_field(value: object, shown: str) -> None:
+    assert line("text", value=value).endswith(f"check value={shown}")
+
+
+@given(st.text(st.characters()), st.sampled_from(["text", "json"]))
+def test_no_text_gets_out_of_its_line(text: str, kind: LogFormat) -> None:
+    written = line(kind, text, field=text, list=[{"a": text}])
+    assert escape(written) == written
+    assert len(written.splitlines()) == 1
+    if kind == "json":
+        told = json.loads(written)
+        assert told["message"] == told["field"] == told["list"][0]["a"] == escape(text)
+    formatted = Formatter(kind).format(record("%s", text))
+    assert escape(formatted) == formatted
+
+
+SECRET = 'p@ss "w:rd\u00e4'
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+@pytest.mark.parametrize("form", [SECRET, "p%40ss%20%22w%3Ard%C3%A4"])
+def test_a_secret_is_masked_wherever_it_stands(form: str, kind: LogFormat) -> None:
+    for written in (
+        line(kind, f"sent {form}!", SECRET, field=form, list=[{"a": form}]),
+        Formatter(kind, [SECRET]).format(record("sent %s!", form)),
+    ):
+        assert "**********" in written
+        assert "ss" not in written.replace("message", "")
+        assert "sent **********!" in written
+
+
+def test_a_secret_that_is_also_a_short_word_is_not_looked_for() -> None:
+    assert "redis" in line("text", "redis is lost", "redis"[: SHORTEST_SECRET - 1], "")
+    assert "secret" not in line("text", "secret", "s" * 40, "secret")
+
+
+def test_a_secret_within_another_one_leaves_nothing_of_it() -> None:
+    assert line("text", "sent secret-token", "secret", "secret-token").endswith("sent **********")
+
+
+@pytest.mark.parametrize(("level", "expected"), [("info", ["one", "two"]), ("warning", ["two"])])
+def test_configure_gives_structlog_the_same_place_level_and_form(
+    level: LogLevel, expected: list[str], root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(level, "json", ["a-secret"])
+    log = structlog.get_logger().bind(logger="test")
+    log.info("one", field="a-secret")
+    log.warning("two")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [json.loads(line)["message"] for line in captured.err.splitlines()] == expected
+    assert "a-secret" not in captured.err
 
 
 def test_configure_sends_the_log_to_standard_error(
