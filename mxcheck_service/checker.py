@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as cache_results
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
+from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
@@ -78,6 +79,7 @@ class Adapters:
     clock: Clock
     background: Background
     counts: Counts = UNCOUNTED
+    turns: Turns = field(default_factory=NoLimit)
 
 
 class Checker:
@@ -114,7 +116,7 @@ class Checker:
         self._crashed = counts.crashes.tick()
         prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
         names = Names(settings, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
-        probing = Probing(settings, improvements, cache, prober, adapters.clock, counts)
+        probing = Probing(settings, improvements, cache, prober, adapters.clock, counts, adapters.turns)
         self._pipeline = Pipeline(
             maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )

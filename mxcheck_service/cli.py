@@ -10,32 +10,25 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from mxcheck_service import __version__, config, maps, present, workers
+from mxcheck_service import __version__, config, maps, present, targets, workers
 from mxcheck_service.app import adapters, checker, load_maps, serve
+from mxcheck_service.bulk import command as bulk
 from mxcheck_service.cache import surgery
 from mxcheck_service.cache.layers import CacheLayers, Layer
 from mxcheck_service.cache.surgery import LAYERS, NoSuchKey
-from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
-from mxcheck_service.core.candidates import Envelope, normalize
-from mxcheck_service.core.model import Verdict
 from mxcheck_service.log import configure, escape
 from mxcheck_service.maps import MapError
 from mxcheck_service.ports import CacheError
 from mxcheck_service.settings import Settings
+from mxcheck_service.targets import FAILED, OK, NoTarget
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
-
-OK, AGAINST, FAILED = 0, 1, 2
-"""Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
 
 ABSENT = 1
 """Exit code of `cache show`: there is no such entry."""
 
 _IN_THE_SERVICE = "cache.url is memory://, a cache inside the process of the service, which is to be asked"
-_UNKNOWN = (Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE)
-"""Verdicts that leave open whether the domain receives mail."""
-
 _UNWRAPPED = 500
 """Columns for output that no window bounds."""
 
@@ -50,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
-    except (MapError, WorkersFailed, OSError) as error:
+    except (MapError, WorkersFailed, bulk.BulkError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
@@ -74,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print the API's reply, one line per target")
     check.add_argument("--explain", action="store_true", help="show each step with its time")
     check.set_defaults(run=_check)
+
+    many = commands.add_parser("bulk", parents=[with_config], help="check a list of them, a row each")
+    bulk.add_arguments(many)
+    many.set_defaults(run=_bulk)
 
     settings = commands.add_parser("config", help="validate or print the settings")
     actions = settings.add_subparsers(required=True, metavar="ACTION")
@@ -129,24 +126,25 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     async with adapters(settings) as world:
         checks = checker(settings, maps.load(settings.mx_check), world)
         for target in arguments.targets:
-            domain = target.rpartition("@")[2]
-            if not normalize(domain, settings.improvements.skip_address_literals):
-                print(f"mxcheck: {target!r} is neither an address nor a domain name", file=sys.stderr)
+            try:
+                question = targets.message(target, settings.improvements, explain=arguments.explain)
+            except NoTarget as error:
+                print(f"mxcheck: {target!r} {error}", file=sys.stderr)
                 worst = FAILED
                 continue
-            report = await checks.check(Message(Envelope(sender=f"postmaster@{domain}"), explain=arguments.explain))
+            report = await checks.check(question)
             if arguments.json:
                 print(orjson.dumps(schema.reply(report)).decode())
             else:
                 console.print(present.report(target, report, explain=arguments.explain))
-            worst = max(worst, _exit_code(report))
+            worst = max(worst, targets.exit_code(report))
     return worst
 
 
-def _exit_code(report: Report) -> int:
-    if any(hit.score > 0 for hit in report.symbols.values()):
-        return AGAINST
-    return FAILED if any(domain.result.lookup.outcome.verdict in _UNKNOWN for domain in report.domains) else OK
+def _bulk(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    configure("error", "text")
+    return uvloop.run(bulk.run(settings, arguments))
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

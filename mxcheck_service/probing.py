@@ -11,6 +11,7 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Lock, Wait
+from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
@@ -53,12 +54,14 @@ class Probing:
         prober: Prober,
         clock: Clock,
         counts: Counts = UNCOUNTED,
+        turns: Turns | None = None,
     ) -> None:
         self._improvements = improvements
         self._lock_ttl = lock_ttl(settings)
         self._cache = cache
         self._prober = prober
         self._clock = clock
+        self._turns = NoLimit() if turns is None else turns
         self._flights = SingleFlight[Attempt]()
         self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
         self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
@@ -90,9 +93,12 @@ class Probing:
         and the probe after the end will tell.
         """
         (known,) = await self._cache.addresses([ip], trace)
-        if not isinstance(known, Outcome) or not await self._cache.claim_task("i", ip, within):
+        if not isinstance(known, Outcome):
             return
-        probed = await self._prober.probe(ip)
+        async with self._turns.turn(ip):
+            if not await self._cache.claim_task("i", ip, within):
+                return
+            probed = await self._prober.probe(ip)
         if not isinstance(probed, Probed):
             return
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
@@ -105,8 +111,12 @@ class Probing:
             if ip in self._flights:
                 trace.did("shared", key=ip)
                 self._shared()
-            return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
-        return await self._settle(ip, entry, trace)
+            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace))
+        return await self._settle_in_turn(ip, entry, trace)
+
+    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+        async with self._turns.turn(ip):
+            return await self._settle(ip, entry, trace)
 
     async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
         """Get an address its verdict: claim and probe, or take what another worker publishes."""
