@@ -16,7 +16,9 @@ from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
 from mxcheck_service.core.candidates import Envelope, normalize
 from mxcheck_service.core.model import Verdict
-from mxcheck_service.log import configure
+from mxcheck_service.importing.convert import convert
+from mxcheck_service.importing.dump import ImportFailed
+from mxcheck_service.log import configure, escape
 from mxcheck_service.maps import MapError
 from mxcheck_service.settings import Settings
 from mxcheck_service.web import schema
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
+    except ImportFailed as error:
+        print(f"mxcheck: {escape(str(error))}", file=sys.stderr)
     except (MapError, WorkersFailed, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -73,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(run=_config_check)
     show = actions.add_parser("show", parents=[with_config], help="print the effective settings, secrets masked")
     show.set_defaults(run=_config_show)
+    import_ = actions.add_parser("import", help="print settings for what `rspamadm configdump -j mx_check redis` says")
+    import_.add_argument(
+        "file", nargs="?", metavar="FILE", default="-", help="what rspamadm printed (-: standard input)"
+    )
+    import_.set_defaults(run=_config_import)
 
     symbols = commands.add_parser("symbols", parents=[with_config], help="print every symbol with weight and meaning")
     symbols.add_argument("--format", choices=("table", "json", "rspamd"), default="table")
@@ -141,6 +150,15 @@ def _config_check(arguments: argparse.Namespace) -> int:
 
 def _config_show(arguments: argparse.Namespace) -> int:
     print(config.dump(_load(arguments)), end="")
+    return OK
+
+
+def _config_import(arguments: argparse.Namespace) -> int:
+    given = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+    settings, left_out = convert(given.decode(errors="replace"))
+    print(settings, end="")
+    if left_out:
+        print(f"mxcheck: {left_out} settings have no counterpart; their comments say why", file=sys.stderr)
     return OK
 
 

@@ -21,6 +21,7 @@ ROWS = (
     ("pipeline", "renewal"),
     ("checker",),
     ("web",),
+    ("doctor", "importing"),
     ("app", "present"),
     ("workers",),
     ("cli",),
