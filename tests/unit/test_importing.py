@@ -204,6 +204,11 @@ class TestMaps:
         assert tree["mx_check"]["bad_mxs"] == "/a.map"
         assert 'bad_mxs: ["https://maps.example/x"] this part is missing' in text
 
+    def test_a_list_that_begins_with_an_address_has_no_entries(self) -> None:
+        tree, text = imported({"bad_mxs": ["/a.map", "b.example"]})
+        assert tree["mx_check"]["bad_mxs"] == "/a.map"
+        assert 'bad_mxs: ["b.example"]' in text
+
     def test_radix_maps(self) -> None:
         assert mx_check(bad_ips="radix;/a.map")["bad_ips"] == "/a.map"
         assert "maps of type set" in imported({"bad_ips": "set;/a.map"})[1]
@@ -279,7 +284,8 @@ class TestRedis:
 
 def test_comments_fit_a_window() -> None:
     servers = ",".join(f"redis-{n}.example:6379" for n in range(20))
-    text, _ = convert(json.dumps({"port": 26, "servers": servers}))
+    text, _ = convert(json.dumps({"port": 26, "servers": servers, "password": "x"}))
+    assert "000a" not in text, "each remark begins a line"
     comments = [line for line in text.splitlines() if "#" in line]
     assert sum("redis-" in line for line in comments) > 3
     assert max(map(len, comments)) <= 120
