@@ -11,11 +11,14 @@ import uvloop
 from rich.console import Console
 
 from mxcheck_service import __version__, config, maps, present, workers
-from mxcheck_service.app import adapters, checker, load_maps, serve
+from mxcheck_service.app import adapters, checker, instruments, load_maps, serve
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
 from mxcheck_service.core.candidates import Envelope, normalize
 from mxcheck_service.core.model import Verdict
+from mxcheck_service.doctor.examination import examine, target
+from mxcheck_service.doctor.judgement import judge
+from mxcheck_service.doctor.rows import Row, exit_code
 from mxcheck_service.importing.convert import convert
 from mxcheck_service.importing.dump import ImportFailed
 from mxcheck_service.log import configure, escape
@@ -83,6 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     import_.set_defaults(run=_config_import)
 
+    doctor = commands.add_parser(
+        "doctor", parents=[with_config], help="look at DNS, Redis, the way out, clock and limits"
+    )
+    doctor.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        type=_target,
+        dest="targets",
+        metavar="HOST[:PORT]",
+        help="a mail host that surely accepts connections; two or more tell whether the port is blocked",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.set_defaults(run=_doctor)
+
     symbols = commands.add_parser("symbols", parents=[with_config], help="print every symbol with weight and meaning")
     symbols.add_argument("--format", choices=("table", "json", "rspamd"), default="table")
     symbols.set_defaults(run=_symbols)
@@ -138,6 +156,29 @@ def _exit_code(report: Report) -> int:
     if any(hit.score > 0 for hit in report.symbols.values()):
         return AGAINST
     return FAILED if any(domain.result.lookup.outcome.verdict in _UNKNOWN for domain in report.domains) else OK
+
+
+def _target(text: str) -> tuple[str, int | None]:
+    try:
+        return target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(escape(str(error))) from None
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    loaded = config.load(arguments.config)
+    configure("error", "text")
+    rows = uvloop.run(_examine(loaded, arguments.targets))
+    if arguments.json:
+        print(orjson.dumps(present.health_document(rows), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _console().print(present.health(rows))
+    return exit_code(rows)
+
+
+async def _examine(loaded: config.Loaded, targets: Sequence[tuple[str, int | None]]) -> list[Row]:
+    async with instruments(loaded.settings) as tools:
+        return judge(loaded.settings, await examine(loaded.settings, tools, targets, loaded.warnings))
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

@@ -25,12 +25,20 @@ _NODATA: Final = errno.ARES_ENODATA
 class AresResolver:
     """A `Resolver` that asks the given servers (`ip` or `ip:port`; none: those of the system).
 
-    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most.
+    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most. `tcp`:
+    ask over TCP only.
     """
 
-    def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int) -> None:
+    def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
-        self._resolver = aiodns.DNSResolver(nameservers=list(nameservers) or None, timeout=timeout, tries=tries)
+        flags = pycares.ARES_FLAG_USEVC if tcp else None
+        chosen = list(nameservers) or None
+        self._resolver = aiodns.DNSResolver(nameservers=chosen, timeout=timeout, tries=tries, flags=flags)
+
+    @property
+    def nameservers(self) -> tuple[str, ...]:
+        """The addresses of the servers, without ports."""
+        return tuple(self._resolver.nameservers)
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
         answer = await self._ask(name, "MX")

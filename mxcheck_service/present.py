@@ -1,7 +1,7 @@
 """Results for a person at a terminal, and the symbol table in its three forms."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,6 +12,7 @@ from mxcheck_service.checker import DomainReport, Report
 from mxcheck_service.core import symbols
 from mxcheck_service.core.model import Verdict
 from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.doctor.rows import Row, Status
 from mxcheck_service.log import escape
 from mxcheck_service.trace import Fact, Step
 
@@ -36,6 +37,8 @@ _MEANING = {
     Verdict.UNAVAILABLE: "could not be probed from here",
 }
 
+_HEALTH = {Status.OK: "green", Status.SKIP: "dim", Status.WARN: "yellow", Status.FAIL: "bold red"}
+
 
 def report(target: str, result: Report, *, explain: bool) -> RenderableType:
     """Return the answer about one target."""
@@ -55,6 +58,24 @@ def report(target: str, result: Report, *, explain: bool) -> RenderableType:
     lines.append(table)
     lines.append(Text(f"  score {result.score:+.1f}, {result.action}, {result.seconds * 1000:.0f} ms"))
     return Group(*lines)
+
+
+def health(rows: Iterable[Row]) -> RenderableType:
+    """Return the doctor's report."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for row in rows:
+        table.add_row(Text(row.status, style=_HEALTH[row.status]), row.area, Text(escape(row.found)))
+        if row.advice:
+            see = f" (docs/troubleshooting.md#{row.see})" if row.see else ""
+            table.add_row("", "", Text(f"-> {escape(row.advice)}{see}", style="dim"))
+    return table
+
+
+def health_document(rows: Sequence[Row]) -> list[dict[str, str]]:
+    return [
+        {"status": row.status, "area": row.area, "found": row.found, "advice": row.advice, "see": row.see}
+        for row in rows
+    ]
 
 
 def symbols_table(settings: MxCheckSettings) -> RenderableType:
