@@ -32,6 +32,9 @@ from tests.lab.smtp import SmtpPeers
 from tests.lab.sockets import free_port
 
 GOOD, WARNINGS, FAILURES = 0, 1, 2
+_RULES = re.compile(r"`ACL SETUSER mxcheck on >PASSWORD (.*?)`", re.DOTALL)
+LEAST_RIGHTS = " ".join(_RULES.findall((Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()))
+"""Those that the manual gives to the service's user."""
 FEW_REQUESTS = 10
 """Few enough for any machine's limit of open files."""
 
@@ -179,6 +182,7 @@ class TestRedis:
             ("~rmx:* &* +@all -set -del", ["ok", "ok", "fail", "fail"], "redis-refuses-commands"),
             ("~other:* &* +@all", ["ok", "ok", "fail", "fail", "fail", "fail"], "redis-refuses-commands"),
             ("~rmx:* &* +@all -info -dbsize -time", ["ok", "ok"], None),
+            (LEAST_RIGHTS, ["ok", "ok"], None),
         ],
     )
     async def test_access_lists(
@@ -189,6 +193,7 @@ class TestRedis:
         area_rows: list[str],
         see: str | None,
     ) -> None:
+        assert "~" in rights
         redis_server.ask("ACL", "SETUSER", "checker", "reset", "on", ">word", *rights.split())
         try:
             found = await examine(settings(cache={"url": f"redis://checker:word@127.0.0.1:{redis_server.port}/0"}))
