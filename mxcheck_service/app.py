@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
 from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
+from mxcheck_service.doctor.examination import Instruments
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
@@ -55,6 +56,25 @@ async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncItera
         finally:
             await background.drain(0)
             await resolver.close()
+
+
+@asynccontextmanager
+async def instruments(settings: Settings) -> AsyncIterator[Instruments]:
+    """Build what `mxcheck doctor` looks with, and close it in the end."""
+    async with AsyncExitStack() as stack:
+
+        def resolver(*nameservers: str, tcp: bool = False) -> AresResolver:
+            made = AresResolver(nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries, tcp=tcp)
+            stack.push_async_callback(made.close)
+            return made
+
+        everyone = resolver(*settings.dns.nameservers)
+        named = settings.dns.nameservers or everyone.nameservers
+        one_by_one = {address: (resolver(address), resolver(address, tcp=True)) for address in named}
+        redis = None if settings.cache.embedded else _redis(settings)
+        if redis:
+            stack.push_async_callback(redis.close)
+        yield Instruments(everyone, one_by_one, redis, TcpDialer(), SystemClock())
 
 
 def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, deadline: float | None = None) -> Checker:
@@ -221,6 +241,11 @@ def _count(world: Adapters, state: State, metrics: Metrics) -> None:
         metrics.near_cache_evictions.read_from(lambda: near.entries.evictions)
 
 
+def _redis(settings: Settings) -> servers.Servers:
+    chosen = settings.cache
+    return servers.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+
+
 @asynccontextmanager
 async def _cache(settings: Settings, counts: Counts) -> AsyncIterator[CacheBackend]:
     """Build the cache that the URL names; Redis with a near cache that is kept in step for as long as this lasts."""
@@ -230,7 +255,7 @@ async def _cache(settings: Settings, counts: Counts) -> AsyncIterator[CacheBacke
     if chosen.embedded:
         yield MemoryCache(chosen.max_entries, clock, reads)
         return
-    redis = servers.connect(chosen.url, timeout=chosen.timeout, max_connections=chosen.max_connections)
+    redis = _redis(settings)
     far = RedisCache(redis, batching=chosen.batching, reads=reads)
     try:
         if not chosen.near_entries:

@@ -11,12 +11,17 @@ import uvloop
 from rich.console import Console
 
 from mxcheck_service import __version__, config, maps, present, targets, workers
-from mxcheck_service.app import adapters, checker, load_maps, serve
+from mxcheck_service.app import adapters, checker, instruments, load_maps, serve
 from mxcheck_service.bulk import command as bulk
 from mxcheck_service.cache import surgery
 from mxcheck_service.cache.layers import CacheLayers, Layer
 from mxcheck_service.cache.surgery import LAYERS, NoSuchKey
 from mxcheck_service.config import ConfigError
+from mxcheck_service.doctor.examination import examine, target
+from mxcheck_service.doctor.judgement import judge
+from mxcheck_service.doctor.rows import Row, exit_code
+from mxcheck_service.importing.convert import convert
+from mxcheck_service.importing.dump import ImportFailed
 from mxcheck_service.log import configure, escape
 from mxcheck_service.maps import MapError
 from mxcheck_service.ports import CacheError
@@ -43,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
+    except ImportFailed as error:
+        print(f"mxcheck: {escape(str(error))}", file=sys.stderr)
     except (MapError, WorkersFailed, bulk.BulkError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -78,6 +85,26 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(run=_config_check)
     show = actions.add_parser("show", parents=[with_config], help="print the effective settings, secrets masked")
     show.set_defaults(run=_config_show)
+    import_ = actions.add_parser("import", help="print settings for what `rspamadm configdump -j mx_check redis` says")
+    import_.add_argument(
+        "file", nargs="?", metavar="FILE", default="-", help="what rspamadm printed (-: standard input)"
+    )
+    import_.set_defaults(run=_config_import)
+
+    doctor = commands.add_parser(
+        "doctor", parents=[with_config], help="look at DNS, Redis, the way out, clock and limits"
+    )
+    doctor.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        type=_target,
+        dest="targets",
+        metavar="HOST[:PORT]",
+        help="a mail host that surely accepts connections; two or more tell whether the port is blocked",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.set_defaults(run=_doctor)
 
     entries = commands.add_parser("cache", help="look at or purge single entries of the cache")
     actions = entries.add_subparsers(required=True, metavar="ACTION")
@@ -147,6 +174,29 @@ def _bulk(arguments: argparse.Namespace) -> int:
     return uvloop.run(bulk.run(settings, arguments))
 
 
+def _target(text: str) -> tuple[str, int | None]:
+    try:
+        return target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(escape(str(error))) from None
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    loaded = config.load(arguments.config)
+    configure("error", "text")
+    rows = uvloop.run(_examine(loaded, arguments.targets))
+    if arguments.json:
+        print(orjson.dumps(present.health_document(rows), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _console().print(present.health(rows))
+    return exit_code(rows)
+
+
+async def _examine(loaded: config.Loaded, targets: Sequence[tuple[str, int | None]]) -> list[Row]:
+    async with instruments(loaded.settings) as tools:
+        return judge(loaded.settings, await examine(loaded.settings, tools, targets, loaded.warnings))
+
+
 def _config_check(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
     for problem in maps.load(settings.mx_check).problems:
@@ -195,6 +245,15 @@ async def _cache_show(cache: CacheLayers, layer: Layer, key: str) -> int:
 
 async def _cache_purge(cache: CacheLayers, layer: Layer, key: str) -> int:
     print(f"purged {await surgery.purge(cache, layer, key)}")
+    return OK
+
+
+def _config_import(arguments: argparse.Namespace) -> int:
+    given = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+    settings, left_out = convert(given.decode(errors="replace"))
+    print(settings, end="")
+    if left_out:
+        print(f"mxcheck: {left_out} settings have no counterpart; their comments say why", file=sys.stderr)
     return OK
 
 

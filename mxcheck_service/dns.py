@@ -28,15 +28,24 @@ no other bound: about 1.7 KB for each name of a long list."""
 class AresResolver:
     """A `Resolver` that asks the given servers (`ip` or `ip:port`; none: those of the system).
 
-    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most.
+    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most. `tcp`:
+    ask over TCP only.
     """
 
-    def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int) -> None:
+    def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
-        self._nameservers = list(nameservers) or None
-        self._timeout = timeout
-        self._tries = tries
+        self._options: dict[str, Any] = {
+            "nameservers": list(nameservers) or None,
+            "timeout": timeout,
+            "tries": tries,
+            "flags": pycares.ARES_FLAG_USEVC if tcp else None,
+        }
         self._channel = self._open()
+
+    @property
+    def nameservers(self) -> tuple[str, ...]:
+        """The addresses of the servers, without ports."""
+        return tuple(self._channel.resolver.nameservers)
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
         answer = await self._ask(name, "MX")
@@ -57,7 +66,7 @@ class AresResolver:
         await self._channel.resolver.close()
 
     def _open(self) -> "_Channel":
-        return _Channel(aiodns.DNSResolver(nameservers=self._nameservers, timeout=self._timeout, tries=self._tries))
+        return _Channel(aiodns.DNSResolver(**self._options))
 
     async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
         """Return the data of the records of the type asked for.

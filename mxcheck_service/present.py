@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +15,7 @@ from mxcheck_service.checker import DomainReport, Report
 from mxcheck_service.core import symbols
 from mxcheck_service.core.model import Verdict
 from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.doctor.rows import Row, Status
 from mxcheck_service.log import escape
 from mxcheck_service.trace import Fact, Step
 
@@ -38,6 +39,8 @@ _MEANING = {
     Verdict.REDIS_ERROR: "was not probed, the cache failed",
     Verdict.UNAVAILABLE: "could not be probed from here",
 }
+
+_HEALTH = {Status.OK: "green", Status.SKIP: "dim", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 
 def report(target: str, result: Report, *, explain: bool) -> RenderableType:
@@ -68,6 +71,24 @@ def cache_entry(layer: Layer, entry: Entry) -> RenderableType:
     table.add_row("age", "unknown" if entry.age is None else f"{entry.age:.0f} s")
     table.add_row("left", "no end" if math.isinf(entry.left) else f"{entry.left:.0f} s")
     return Group(Text(escape(entry.key), style="bold"), table)
+
+
+def health(rows: Iterable[Row]) -> RenderableType:
+    """Return the doctor's report."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for row in rows:
+        table.add_row(Text(row.status, style=_HEALTH[row.status]), row.area, Text(escape(row.found)))
+        if row.advice:
+            see = f" (docs/troubleshooting.md#{row.see})" if row.see else ""
+            table.add_row("", "", Text(f"-> {escape(row.advice)}{see}", style="dim"))
+    return table
+
+
+def health_document(rows: Sequence[Row]) -> list[dict[str, str]]:
+    return [
+        {"status": row.status, "area": row.area, "found": row.found, "advice": row.advice, "see": row.see}
+        for row in rows
+    ]
 
 
 def symbols_table(settings: MxCheckSettings) -> RenderableType:

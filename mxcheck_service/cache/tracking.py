@@ -47,7 +47,7 @@ async def _track(servers: Servers, near: NearCache, prefix: str, clock: Clock) -
         try:
             async with AsyncExitStack() as stack:
                 heard = await servers.primaries()
-                subscribed = [await stack.enter_async_context(_hear(servers.listener(one), prefix)) for one in heard]
+                subscribed = [await stack.enter_async_context(hear(servers.listener(one), prefix)) for one in heard]
                 near.begin()
                 pause = 0.1
                 await _first_end(servers.changed(heard, HEARTBEAT), *(_listen(pubsub, near) for pubsub in subscribed))
@@ -75,8 +75,11 @@ async def _first_end(*endless: Coroutine[None, None, None]) -> None:
 
 
 @asynccontextmanager
-async def _hear(client: Redis, prefix: str) -> AsyncIterator[Any]:
-    """Subscribe to the changes at one server; `client` speaks RESP2, in which they are messages of a channel."""
+async def hear(client: Redis, prefix: str) -> AsyncIterator[Any]:
+    """Subscribe to the changes at one server; raises RedisError and OSError, ResponseError when it is not allowed.
+
+    `client`, which is closed in the end, speaks RESP2, in which changes are messages of a channel.
+    """
     async with client, client.pubsub() as pubsub:
         async with asyncio.timeout(2 * HEARTBEAT):
             await _subscribe(pubsub, prefix)

@@ -21,6 +21,7 @@ ROWS = (
     ("pipeline", "renewal"),
     ("checker",),
     ("targets", "web"),
+    ("doctor", "importing"),
     ("app", "present"),
     ("bulk", "workers"),
     ("cli",),

@@ -1,0 +1,199 @@
+"""Finds out the facts, with what the composition root has built."""
+
+import asyncio
+import errno
+import os
+import re
+import resource
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from mxcheck_service import maps
+from mxcheck_service.cache.servers import Servers
+from mxcheck_service.core.model import Family
+from mxcheck_service.core.networks import parse_ip
+from mxcheck_service.doctor.facts import (
+    KNOWN,
+    UNKNOWN_TOP,
+    CacheFacts,
+    ClockFacts,
+    Facts,
+    Listening,
+    Nameserver,
+    PortFacts,
+    ProcessFacts,
+    Target,
+)
+from mxcheck_service.doctor.redis_examination import examine_redis
+from mxcheck_service.maps import MapError
+from mxcheck_service.ports import Clock, ConnectError, Dialer, DnsAnswer, DnsFailure, Found, NotFound, Resolver
+from mxcheck_service.settings import Settings
+
+_SLEEP: Final = 0.05
+_PATIENCE: Final = 2.0
+"""Seconds for what has the port to say what it is."""
+_LONGEST_PAGE: Final = 256 * 1024
+_VERSION: Final = re.compile(rb'mxcheck_build_info\{version="([^"]{1,40})"\}')
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What the doctor looks with. `nameservers`: a resolver that asks only this one, over UDP first and over TCP."""
+
+    resolver: Resolver
+    nameservers: Mapping[str, tuple[Resolver, Resolver]]
+    servers: Servers | None
+    """None: the cache is in the process."""
+    dialer: Dialer
+    clock: Clock
+
+
+def target(text: str) -> tuple[str, int | None]:
+    """Read `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; raises ValueError."""
+    if parse_ip(text) is not None:
+        return text, None
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets that are no IPv6 address's, or a port that is no number
+        host, port = None, None
+    if not host or parts.netloc != text or "@" in text or port == 0:
+        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+    return host, port
+
+
+async def examine(
+    settings: Settings, tools: Instruments, targets: Sequence[tuple[str, int | None]], warnings: Sequence[str]
+) -> Facts:
+    """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds."""
+    odd, no_maps = _maps(settings)
+    # Before the rest keeps the event loop busy.
+    clock = await _clock(tools.clock)
+    nameservers = [_nameserver(address, *both, tools.clock) for address, both in tools.nameservers.items()]
+    port = settings.mx_check.port
+    asked, reached, cache, listening = await asyncio.gather(
+        asyncio.gather(*nameservers),
+        asyncio.gather(*(_target(settings, tools, host, number or port) for host, number in targets)),
+        _cache(settings, tools),
+        _port(settings, tools),
+    )
+    connected = tuple(found for several in reached for found in several)
+    return Facts(tuple(asked), cache, connected, clock, _process(), listening, (*warnings, *odd), no_maps)
+
+
+def _maps(settings: Settings) -> tuple[tuple[str, ...], str]:
+    try:
+        return maps.load(settings.mx_check).problems, ""
+    except MapError as error:
+        return (), str(error)
+
+
+async def _nameserver(address: str, resolver: Resolver, over_tcp: Resolver, clock: Clock) -> Nameserver:
+    unknown_name = f"mxcheck-{secrets.token_hex(6)}.{UNKNOWN_TOP}"
+    begun = clock.monotonic()
+    known = await resolver.addresses(KNOWN, Family.V4)
+    seconds = clock.monotonic() - begun
+    unknown, tcp = await asyncio.gather(
+        resolver.addresses(unknown_name, Family.V4), over_tcp.addresses(KNOWN, Family.V4)
+    )
+    return Nameserver(address, known, seconds, unknown_name, unknown, tcp)
+
+
+async def _cache(settings: Settings, tools: Instruments) -> CacheFacts:
+    if tools.servers is None:
+        return CacheFacts()
+    return await examine_redis(settings, tools.servers, tools.clock)
+
+
+async def _target(settings: Settings, tools: Instruments, host: str, port: int) -> list[Target]:
+    """Connect to one address of each family that is probed."""
+    if parse_ip(host) is not None:
+        return [await _connect(settings, tools, host, port, host)]
+    wanted = [(Family.V4, settings.mx_check.probe_ipv4), (Family.V6, settings.mx_check.probe_ipv6)]
+    families = [family for family, probed in wanted if probed]
+    answers = await asyncio.gather(*(tools.resolver.addresses(host, family) for family in families))
+    addresses = [answer.records[0] for answer in answers if isinstance(answer, Found)]
+    if not addresses:
+        return [Target(host, port, detail=_why_none(answers[0]))]
+    return list(await asyncio.gather(*(_connect(settings, tools, host, port, address) for address in addresses)))
+
+
+def _why_none(answer: DnsAnswer[str]) -> str:
+    match answer:
+        case DnsFailure(reason):
+            return reason
+        case NotFound(nxdomain=True):
+            return "NXDOMAIN"
+        case _:
+            return "NODATA"
+
+
+async def _connect(settings: Settings, tools: Instruments, host: str, port: int, address: str) -> Target:
+    begun = tools.clock.monotonic()
+    try:
+        connection = await tools.dialer.connect(address, port, settings.mx_check.connect_timeout)
+    except ConnectError as error:
+        return Target(host, port, address, error.problem, str(error))
+    connection.close()
+    return Target(host, port, address, seconds=tools.clock.monotonic() - begun)
+
+
+async def _clock(clock: Clock) -> ClockFacts:
+    monotonic, wall = clock.monotonic(), time.time()
+    await clock.sleep(_SLEEP)
+    return ClockFacts(_SLEEP, clock.monotonic() - monotonic, time.time() - wall, time.time())
+
+
+def _process() -> ProcessFacts:
+    soft, hard = (
+        None if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    folder = Path("/proc/self/fd")
+    return ProcessFacts(soft, hard, len(list(folder.iterdir())) if folder.exists() else 0, os.cpu_count() or 1)
+
+
+async def _port(settings: Settings, tools: Instruments) -> PortFacts:
+    """Take the port for a moment, as the service would; ask who has it when it is taken."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                taken.bind(address)
+                taken.listen()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return PortFacts(Listening.REFUSED, error.strerror or str(error))
+        version = await _version_at(str(address[0]), port, tools.dialer)
+        return PortFacts(Listening.OURS, version) if version else PortFacts(Listening.TAKEN)
+    return PortFacts(Listening.FREE)
+
+
+async def _version_at(address: str, port: int, dialer: Dialer) -> str:
+    """Return the version of the service that is there; empty when it is something else."""
+    page = b""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            connection = await dialer.connect(_ANYWHERE.get(address, address), port, _PATIENCE)
+            try:
+                await connection.send(b"GET /metrics HTTP/1.0\r\n\r\n")
+                while len(page) < _LONGEST_PAGE and (piece := await connection.receive()):
+                    page += piece
+            finally:
+                connection.close()
+    except (ConnectError, OSError):
+        pass
+    match = _VERSION.search(page)
+    return match[1].decode("ascii", "replace") if match else ""
