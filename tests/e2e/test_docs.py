@@ -29,14 +29,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALK = ROOT / "docs" / "operations.md"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-<<<<<<< HEAD
-_TIMES = re.compile(r'("(?:time_ms|time_real|at_ms|age_s|left_s)": )[\d.]+|[\d.]+(?= ms\b)')
-=======
 _TIMES = re.compile(
-    r'(?<="time_ms": )[\d.]+|(?<="time_real": )[\d.]+|(?<="at_ms": )[\d.]+|[\d.]+(?= ms\b)'
-    r"|[\d.]+(?= s, )|[\d,]+(?= lines/s)"
+    r'("(?:time_ms|time_real|at_ms|age_s|left_s)": )[\d.]+|[\d.]+(?= ms\b)|[\d.]+(?= s, )|[\d,]+(?= lines/s)'
 )
->>>>>>> wip/bulk
 
 
 def examples(path: Path) -> Iterator[tuple[str, str]]:
