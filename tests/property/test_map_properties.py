@@ -34,7 +34,7 @@ def matches(pattern: str, name: str) -> bool:
 
 @given(st.lists(patterns, max_size=8), names)
 def test_glob_map_finds_what_a_naive_matcher_finds_first(keys: list[str], name: str) -> None:
-    table = GlobMap(MapEntry(key, str(index), "m") for index, key in enumerate(keys))
+    table = GlobMap.of(MapEntry(key, str(index), "m") for index, key in enumerate(keys))
     expected = next((str(index) for index, key in enumerate(keys) if matches(key, name)), None)
     hit = table.get(name)
     assert (hit and hit.value) == expected
@@ -43,8 +43,8 @@ def test_glob_map_finds_what_a_naive_matcher_finds_first(keys: list[str], name: 
 @given(any_text)
 def test_any_map_text_can_be_read(text: str) -> None:
     entries = list(parse_map(text, "m"))
-    GlobMap(entries)
-    table = RadixMap(entries)
+    GlobMap.of(entries)
+    table = RadixMap.of(entries)
     assert len(table) + len(table.problems) <= len(entries)
     assert all(entry.value == entry.value.strip() and "#" not in entry.value for entry in entries)
 
