@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from mxcheck_service import maps
 from mxcheck_service.background import Background
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.memory import MemoryCache
@@ -20,10 +19,13 @@ from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
+from mxcheck_service.core.maplist import Maps
 from mxcheck_service.dns import AresResolver
+from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
+from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.routes import ENDPOINTS, routes
@@ -52,12 +54,12 @@ async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
             await resolver.close()
 
 
-def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Checker:
+def checker(settings: Settings, maps: Maps, world: Adapters) -> Checker:
     """Build the checker of these settings on the given adapters."""
     return Checker(
         settings.mx_check,
         settings.improvements,
-        loaded.maps,
+        maps,
         world,
         deadline=settings.deadline,
         max_addresses=settings.server.max_addresses,
@@ -66,8 +68,17 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Che
     )
 
 
-def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | None = None) -> web.Application:
-    """Return the web application; its adapters live as long as it runs. `metrics`: those that workers share."""
+def application(
+    settings: Settings,
+    library: Library,
+    reread: Reread,
+    metrics: Metrics | None = None,
+    tell_others: Callable[[], None] = lambda: None,
+) -> web.Application:
+    """Return the web application; its adapters live as long as it runs. `library` holds the maps of the settings.
+
+    `metrics`: those that workers share; `reread` and `tell_others` are for reloads, see `reload.Reloader`.
+    """
     metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
     app = web.Application(client_max_size=server.max_body_bytes)
@@ -76,6 +87,7 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
         state,
         max_concurrent_requests=server.max_concurrent_requests,
         auth_token=None if server.auth_token is None else server.auth_token.get_secret_value(),
+        admin_token=None if server.admin_token is None else server.admin_token.get_secret_value(),
         keepalive_seconds=server.keepalive_seconds,
     )
     app.add_routes(routes(gate))
@@ -83,9 +95,20 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings) as built:
             app[BACKGROUND] = built.background
+
+            async def use(settings: Settings, maps: Maps) -> None:
+                former, state.checker = state.checker, checker(settings, maps, built)
+                await former.retire()
+
+            reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others)
             _count(built, metrics)
-            state.begin(checker(settings, loaded, built), built.cache)
-            yield
+            reloader.report()
+            state.begin(checker(settings, library.maps(settings.mx_check).maps, built), built.cache, reloader)
+            watching = asyncio.create_task(reloader.watch())
+            try:
+                yield
+            finally:
+                await _cancelled(watching)
 
     app.cleanup_ctx.append(world)
     return app
@@ -99,28 +122,35 @@ class Membership:
     """Shared by all of them."""
     listening: Callable[[], None]
     """To be called once, when connections are accepted."""
+    reload_others: Callable[[], None]
+    """To be called when this process was asked to reload: the others are to do so as well."""
     leave: int
     """A file descriptor that becomes readable when the process is to end."""
 
 
-def load_maps(settings: Settings) -> maps.LoadedMaps:
-    """Load the maps and log what is odd about them; raises MapError."""
-    loaded = maps.load(settings.mx_check)
-    for problem in loaded.problems:
-        _log.warning("%s", problem)
-    return loaded
+async def load_maps(settings: Settings) -> tuple[Library, tuple[str, ...]]:
+    """Load the maps; return them, and what a person should know about them. Raises MapError."""
+    library = Library(SystemClock())
+    await library.refresh(settings.mx_check, settings.maps)
+    loaded = library.maps(settings.mx_check)
+    library.settle(settings.mx_check)
+    return library, (*loaded.problems, *library.problems(settings.mx_check))
 
 
-async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership | None = None) -> None:
+async def serve(settings: Settings, library: Library, reread: Reread, member: Membership | None = None) -> None:
     """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish.
 
-    `member`: be one of several processes that serve the same port.
+    SIGHUP reloads settings, by `reread`, and maps. `member`: be one of several processes that serve the same port.
     """
-    app = application(settings, loaded, member.metrics if member else None)
+    if member is None:
+        app = application(settings, library, reread)
+    else:
+        app = application(settings, library, reread, member.metrics, member.reload_others)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: app[BACKGROUND].spawn(app[STATE].reloader.reload()))
     runner = web.AppRunner(
         app,
         access_log=None,

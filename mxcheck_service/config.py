@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mxcheck_service.core.networks import parse_ip, parse_network
 from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
-from mxcheck_service.settings import CacheSettings, DnsSettings, ServerSettings, Settings
+from mxcheck_service.settings import CacheSettings, DnsSettings, MapsSettings, ServerSettings, Settings
 
 ENV_PREFIX = "MXCHECK_"
 
@@ -44,6 +44,7 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     "dns": frozenset(DnsSettings.model_fields),
     "mx_check": frozenset(field.name for field in dataclasses.fields(MxCheckSettings)),
     "improvements": frozenset(field.name for field in dataclasses.fields(Improvements)),
+    "maps": frozenset(MapsSettings.model_fields),
 }
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
@@ -272,6 +273,6 @@ def _unknown(name: str, valid: Iterable[str]) -> str:
 def _message(fault: Any) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
     value = fault["input"]
-    if "auth_token" in fault["loc"]:
+    if not {"auth_token", "admin_token"}.isdisjoint(fault["loc"]):
         return f"{text[0].lower()}{text[1:]}"
     return f"{text[0].lower()}{text[1:]}, not {mask_url(value) if isinstance(value, str) else value!r}"

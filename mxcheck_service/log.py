@@ -69,3 +69,8 @@ def configure(level: LogLevel, kind: LogFormat) -> None:
     handler.setFormatter(Formatter(kind))
     handler.addFilter(HoldRepeats(SystemClock()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def set_level(level: LogLevel) -> None:
+    """Log from this level on, from now on."""
+    logging.getLogger().setLevel(level.upper())

@@ -10,7 +10,7 @@ import mmap
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final, TypeAlias
 
@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mxcheck_service import __version__
+from mxcheck_service.core.maplist import KINDS
 
 # Only type checkers know that a memoryview has a type of element.
 Cells: TypeAlias = "memoryview[float]"
@@ -41,7 +42,7 @@ class Family(ABC):
     `cells` is where this process counts: its part of the process' row, `size` numbers for each series.
     """
 
-    def __init__(self, name: str, meaning: str, *, size: int = 1, **labels: Sequence[object]) -> None:
+    def __init__(self, name: str, meaning: str, *, size: int = 1, **labels: Collection[object]) -> None:
         self.name = name
         self.meaning = meaning
         self.labels = tuple(labels)
@@ -70,9 +71,13 @@ class Family(ABC):
             if any(found) or not values:
                 yield [str(value) for value in values], found
 
+    def merged(self, rows: Sequence[Cells]) -> Sequence[float]:
+        """Return the numbers of all workers together, from this family's part of each row."""
+        return array("d", map(sum, zip(*rows, strict=True)))
+
     @abstractmethod
     def told(self, numbers: Sequence[float]) -> Metric:
-        """Return the metric as it is exposed, from the sums over all workers."""
+        """Return the metric as it is exposed, from what all workers count together."""
 
 
 class Counter(Family):
@@ -114,10 +119,27 @@ class Gauge(Counter):
         return metric
 
 
+class LabelledGauge(Gauge):
+    """A gauge with labels, set where it changes. Workers have the same things, which are told once: by `combine`."""
+
+    def __init__(
+        self, name: str, meaning: str, combine: Callable[[Sequence[float]], float], **labels: Collection[object]
+    ) -> None:
+        super().__init__(name, meaning, size=1, **labels)
+        self._combine = combine
+
+    def set(self, number: float, *values: object) -> None:
+        """Tell what there is now in the series with these label values; 0 is nothing."""
+        self.cells[self.place(values)] = number
+
+    def merged(self, rows: Sequence[Cells]) -> Sequence[float]:
+        return [self._combine(numbers) for numbers in zip(*rows, strict=True)]
+
+
 class Histogram(Family):
     """Seconds, counted in buckets; the cells of a series are the buckets, the one without a bound, and the sum."""
 
-    def __init__(self, name: str, meaning: str, **labels: Sequence[object]) -> None:
+    def __init__(self, name: str, meaning: str, **labels: Collection[object]) -> None:
         super().__init__(name, meaning, size=_SUM + 1, **labels)
 
     def observe(self, seconds: float, *values: object) -> None:
@@ -133,6 +155,10 @@ class Histogram(Family):
         for values, (*buckets, total) in self.series(numbers):
             metric.add_metric(values, list(zip(bounds, itertools.accumulate(buckets), strict=True)), total)
         return metric
+
+
+def _oldest(times: Sequence[float]) -> float:
+    return min((time for time in times if time), default=0.0)
 
 
 class Metrics(Collector):
@@ -153,6 +179,22 @@ class Metrics(Collector):
         self.near_cache_evictions = Counter("mxcheck_near_cache_evictions", "Entries that made room for others.")
         self.near_cache_entries = Gauge("mxcheck_near_cache_entries", "Entries in the near cache.")
         self.background_tasks = Gauge("mxcheck_background_tasks", "Lookups under way, also those nobody waits for.")
+        self.reloads = Counter(
+            "mxcheck_reloads", "Reloads of settings and maps, by their result, in each worker.", result=("ok", "error")
+        )
+        self.map_entries = LabelledGauge("mxcheck_map_entries", "Entries of a map.", max, map=KINDS)
+        self.map_errors = LabelledGauge(
+            "mxcheck_map_errors",
+            "Places of a map that are broken now: their last good content is used.",
+            max,
+            map=KINDS,
+        )
+        self.map_good = LabelledGauge(
+            "mxcheck_map_last_good_timestamp_seconds",
+            "When every place of a map was last found good, in the worker where that is longest ago.",
+            _oldest,
+            map=KINDS,
+        )
         self._families = tuple(value for value in vars(self).values() if isinstance(value, Family))
         self._request_places = {
             (endpoint, code): self._places_of_request(endpoint, code)
@@ -191,13 +233,13 @@ class Metrics(Collector):
                 family.fold()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, the sum over the workers."""
+        """Yield every metric, the workers' together."""
         build = GaugeMetricFamily("mxcheck_build_info", "The version that runs; always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        sums = array("d", map(sum, zip(*self._rows, strict=True)))
-        for family, numbers in self._cells_of(memoryview(sums)):
-            yield family.told(numbers)
+        for parts in zip(*map(self._cells_of, self._rows), strict=True):
+            family = parts[0][0]
+            yield family.told(family.merged([cells for _, cells in parts]))
 
     def text(self) -> bytes:
         """Return the exposition, of content type `CONTENT_TYPE`."""

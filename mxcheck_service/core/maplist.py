@@ -63,7 +63,9 @@ def parse_map(text: str, origin: str) -> Iterator[MapEntry]:
         match = _LINE.match(line)
         if match:
             key = match["plain"] if match["quoted"] is None else match["quoted"]
-            yield MapEntry(re.sub(r"\\(.)", r"\1", key), match["value"].strip(), f"{origin}:{number}")
+            if "\\" in key:
+                key = re.sub(r"\\(.)", r"\1", key)
+            yield MapEntry(key, match["value"].strip(), f"{origin}:{number}")
 
 
 class Compiled(NamedTuple):

@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from mxcheck_service.checker import Checker
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
+from mxcheck_service.reload import Reloader
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.schema import FieldProblem
@@ -41,16 +42,18 @@ class State:
 
     checker: Checker
     cache: CacheBackend
+    reloader: Reloader
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self.phase = Phase.STARTING
         self.active = 0
 
-    def begin(self, checker: Checker, cache: CacheBackend) -> None:
+    def begin(self, checker: Checker, cache: CacheBackend, reloader: Reloader) -> None:
         """Serve from now on."""
         self.checker = checker
         self.cache = cache
+        self.reloader = reloader
         self.phase = Phase.READY
 
     async def idle(self) -> None:
@@ -65,14 +68,24 @@ Served = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Gate:
-    """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for."""
+    """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for.
+
+    `admin_token`: what operators are asked for instead; without it `auth_token` is enough.
+    """
 
     def __init__(
-        self, state: State, *, max_concurrent_requests: int, auth_token: str | None, keepalive_seconds: int
+        self,
+        state: State,
+        *,
+        max_concurrent_requests: int,
+        auth_token: str | None,
+        admin_token: str | None,
+        keepalive_seconds: int,
     ) -> None:
         self._state = state
         self._most_active = max_concurrent_requests
         self._expected = None if auth_token is None else f"Bearer {auth_token}".encode()
+        self._expected_of_admins = self._expected if admin_token is None else f"Bearer {admin_token}".encode()
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
@@ -109,6 +122,22 @@ class Gate:
 
         return serve
 
+    def admin(self, endpoint: str, handler: Handler) -> Served:
+        """Wrap a handler for operators: guarded by their token, never shed."""
+        state = self._state
+
+        async def serve(request: web.Request) -> web.Response:
+            started = time.monotonic()
+            response = _unauthorized(request, self._expected_of_admins) or self._not_ready()
+            if response is None:
+                try:
+                    response = await handler(request, state)
+                except Exception as error:
+                    response = _failure(request, error)
+            return self._finished(endpoint, request, response, started)
+
+        return serve
+
     def _finished(self, endpoint: str, request: web.Request, response: web.Response, started: float) -> web.Response:
         state = self._state
         if state.phase is Phase.READY and request.keep_alive:
@@ -119,16 +148,29 @@ class Gate:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self._expected is not None:
-            given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-            if not hmac.compare_digest(given, self._expected):
-                return problem(401, "a bearer token is needed", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+            refusal = _unauthorized(request, self._expected)
+            if refusal is not None:
+                return refusal
         if self._state.phase is not Phase.READY:
-            refusal = problem(503, f"the service is {self._state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
-            refusal.force_close()
-            return refusal
+            return self._not_ready()
         if self._state.active >= self._most_active:
             return problem(503, f"{self._state.active} requests are under way", headers={hdrs.RETRY_AFTER: "1"})
         return None
+
+    def _not_ready(self) -> web.Response | None:
+        if self._state.phase is Phase.READY:
+            return None
+        refusal = problem(503, f"the service is {self._state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
+        refusal.force_close()
+        return refusal
+
+
+def _unauthorized(request: web.Request, expected: bytes | None) -> web.Response | None:
+    if expected is not None:
+        given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, expected):
+            return problem(401, "a bearer token is needed", headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+    return None
 
 
 def _failure(request: web.Request, error: Exception) -> web.Response:

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from mxcheck_service.web import handlers, rspamd
+from mxcheck_service.web import admin, handlers, rspamd
 from mxcheck_service.web.gate import Gate, Handler, State, problem
 
 _ROUTES: Final = (
@@ -15,6 +15,7 @@ _ROUTES: Final = (
     (web.get, "/metrics", Gate.open, handlers.metrics),
     (web.post, "/checkv2", Gate.guarded, rspamd.check),
     (web.get, "/ping", Gate.open, rspamd.ping),
+    (web.post, "/-/reload", Gate.admin, admin.reload),
 )
 _UNROUTED: Final = "/{path:.*}"
 

@@ -20,6 +20,7 @@ ROWS = (
     ("names", "probing", "remembered"),
     ("pipeline", "renewal"),
     ("checker",),
+    ("reload",),
     ("web",),
     ("app", "present"),
     ("workers",),
