@@ -171,11 +171,11 @@ def _merge(running: Settings, read: Settings) -> Settings:
 def _differences(one: Settings, other: Settings) -> Iterator[str]:
     """Yield the dotted name of every setting in which they differ."""
     for section in Settings.model_fields:
-        if section == "preset":
-            if one.preset != other.preset:
+        mine, others = getattr(one, section), getattr(other, section)
+        if isinstance(mine, str):
+            if mine != others:
                 yield section
             continue
-        mine, others = getattr(one, section), getattr(other, section)
         yield from (f"{section}.{name}" for name, value in _items(mine) if getattr(others, name) != value)
 
 

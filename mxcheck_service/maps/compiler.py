@@ -75,7 +75,7 @@ def read(source: BinaryIO, max_bytes: int) -> bytes:
         for _ in range(_MOST_LAYERS):
             head = file.peek(len(_ZSTD))[: len(_ZSTD)]
             if head.startswith(_GZIP):
-                file = gzip.GzipFile(fileobj=file)
+                file = gzip.GzipFile(fileobj=file, mode="rb")
             elif head == _ZSTD:
                 file = zstd.ZstdFile(file)
             else:

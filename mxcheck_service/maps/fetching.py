@@ -60,9 +60,9 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
     except TimeoutError:
         raise MapError(f"was not received within {timeout:g} s (maps.timeout)") from None
     except (ClientError, ValueError, OSError) as error:
-        # aiohttp's words for a redirect to another scheme are just its URL.
-        reason = escape(mask_url(str(error))) or type(error).__name__
-        raise MapError(f"cannot be fetched: {type(error).__name__}: {reason}") from error
+        # aiohttp's words for a redirect to another scheme, for one, are just its URL.
+        reason = escape(mask_url(f"{type(error).__name__}: {error}"))
+        raise MapError(reason) from error
 
 
 def _not_downgraded(response: ClientResponse) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import random
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, NamedTuple
 
@@ -121,7 +121,7 @@ class Library:
         for setting, named in _wanted(wanted):
             held = [self._held[KINDS[setting], source] for source in named]
             faults += [
-                f"mx_check.{setting}: {source.place}: {one.error}"
+                f"mx_check.{setting}: cannot read {source.place}: {one.error}"
                 for source, one in zip(named, held, strict=True)
                 if one.part is None and not isinstance(source, Url)
             ]
@@ -152,7 +152,7 @@ class Library:
     def problems(self, wanted: MxCheckSettings) -> tuple[str, ...]:
         """Return what is broken now, each with what is used instead."""
         return tuple(
-            f"mx_check.{setting}: {place.source}: {place.error} ({_instead(place)})"
+            f"mx_check.{setting}: cannot read {place.source}: {place.error} ({_instead(place)})"
             for setting, places in self.states(wanted).items()
             for place in places
             if place.error is not None
@@ -257,12 +257,20 @@ def _instead(place: SourceState) -> str:
     return f"the last good one stays in use: {place.entries} entries, {place.age:.0f} s old"
 
 
-def _wanted(settings: MxCheckSettings) -> Iterator[tuple[str, tuple[Source, ...]]]:
-    """Yield every map setting that is on, and its places; raises MapError."""
+def _wanted(settings: MxCheckSettings) -> list[tuple[str, tuple[Source, ...]]]:
+    """Return every map setting that is on, and its places; raises MapError, which names every setting that has none."""
+    wanted, faults = [], []
     for setting in KINDS:
-        found = sources(setting, getattr(settings, setting))
-        if found is not None:
-            yield setting, found
+        try:
+            found = sources(setting, getattr(settings, setting))
+        except MapError as error:
+            faults.append(str(error))
+        else:
+            if found is not None:
+                wanted.append((setting, found))
+    if faults:
+        raise MapError("\n".join(faults))
+    return wanted
 
 
 def _compile_inline(kind: Kind, source: Inline) -> CompiledMap:
