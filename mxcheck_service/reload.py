@@ -69,6 +69,7 @@ class Reloader:
         self._clock = clock
         self._tell_others = tell_others
         self._turn = asyncio.Lock()
+        self._asked = asyncio.Event()
 
     async def reload_everywhere(self) -> Reloaded:
         """Reload here, and have the other processes do so too."""
@@ -100,14 +101,32 @@ class Reloader:
             else:
                 self.report()
 
-    async def watch(self) -> NoReturn:
-        """Refresh what is due, for ever."""
+    def ask(self) -> None:
+        """Have a reload made by whoever runs `watch`; asked for again before it begins, it is one."""
+        self._asked.set()
+
+    async def watch(self) -> None:
+        """Refresh what is due, and reload when asked, for ever."""
+        await asyncio.gather(self._refresh_when_due(), self._reload_when_asked())
+
+    async def _refresh_when_due(self) -> NoReturn:
         while True:
             await self._clock.sleep(min(_TICK, self._settings.maps.watch or _TICK))
-            try:
-                await self.refresh()
-            except Exception:
-                _log.exception("the maps could not be looked at")
+            await self._surely(self.refresh())
+
+    async def _reload_when_asked(self) -> NoReturn:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self._surely(self.reload())
+
+    async def _surely(self, work: Awaitable[object]) -> None:
+        """Do something that must not end the watch, whatever defect it meets."""
+        try:
+            await work
+        except Exception:
+            self._metrics.reloads.add("error")
+            _log.exception("a reload crashed; what was in use before stays in use")
 
     def maps(self) -> Mapping[str, tuple[SourceState, ...]]:
         """Return how every place of every map in use stands."""

@@ -1,11 +1,11 @@
-"""A running service takes changed maps and settings: by itself, on SIGHUP, and on POST /-/reload to one of its workers."""
+"""A running service takes changed maps and settings: by itself, on SIGHUP, and on POST /-/reload to any worker."""
 
 import asyncio
 import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.e2e.test_processes import until
+from tests.e2e.test_processes import PROMPTLY, until
 from tests.e2e.test_workers import CONNECTIONS, connections, workers
 from tests.lab.map_server import MapServer
 from tests.lab.redis import RedisServer
@@ -32,6 +32,14 @@ def white(tmp_path: Path) -> Path:
     return file
 
 
+def put(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
 async def knows(session: aiohttp.ClientSession, service: Service, domain: str) -> bool:
     """Whether the worker at the other end of the session's connection has the domain in its map."""
     async with session.post(f"{service.url}/v1/check", json={"sender": f"a@{domain}", "deadline_ms": 1}) as response:
@@ -42,7 +50,7 @@ async def eventually(condition: Callable[[], Any], what: str) -> None:
     """Wait until what is asked for over HTTP is so."""
     try:
         async with asyncio.timeout(20):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise StillWaiting(what) from None
@@ -65,7 +73,9 @@ def config_of(service: Service) -> Path:
 
 @asynccontextmanager
 async def one(settings: dict[str, Any]) -> AsyncIterator[tuple[Service, aiohttp.ClientSession]]:
-    with Service(settings) as service:
+    with ExitStack() as stack:
+        # Elsewhere, so that a map server in this loop answers meanwhile.
+        service = await asyncio.to_thread(stack.enter_context, Service(settings))
         async with connections(1) as (session,):
             yield service, session
 
@@ -73,10 +83,10 @@ async def one(settings: dict[str, Any]) -> AsyncIterator[tuple[Service, aiohttp.
 async def test_changed_file_is_taken_without_being_told(white: Path) -> None:
     async with one({"mx_check": {"exclude_domains": str(white)}, "maps": {"watch": 0.05}}) as (service, session):
         assert await knows(session, service, "one.test")
-        white.write_text("two.test\n")
+        put(white, "two.test\n")
         await eventually(lambda: knows(session, service, "two.test"), "the change is seen")
         assert not await knows(session, service, "one.test")
-        white.unlink()
+        remove(white)
         await until(lambda: f"cannot read {white}: No such file" in service.log, "the log tells of the lost file")
         assert await knows(session, service, "two.test")
         told = await service.metrics()
@@ -123,7 +133,7 @@ async def test_file_that_is_not_there_at_the_start_is_an_error(tmp_path: Path) -
 async def test_sighup_reads_settings_and_maps(white: Path) -> None:
     settings: dict[str, Any] = {"mx_check": {"exclude_domains": str(white)}, "maps": NEVER}
     async with one(settings) as (service, session):
-        white.write_text("two.test\n")
+        put(white, "two.test\n")
         settings["mx_check"]["symbol_white_mx"] = "FINE"
         settings["server"] = {"host": "127.0.0.1", "port": 1, "log_level": "debug"}
         write_config(config_of(service).parent, settings)
@@ -139,31 +149,30 @@ async def test_broken_settings_file_leaves_everything_as_it_was(white: Path) -> 
     settings: dict[str, Any] = {"mx_check": {"exclude_domains": str(white)}, "maps": NEVER}
     async with one(settings) as (service, session):
         config = config_of(service)
-        config.write_text("mx_check: {symbol_white_mx: FINE, expire: never}\nserver: {prot: 1}\n")
+        put(config, "mx_check: {symbol_white_mx: FINE, expire: never}\nserver: {prot: 1}\n")
         status, told = await reload(service, session)
         assert status == 500
         assert len(told["problems"]) == 2
         assert all(problem in service.log for problem in told["problems"])
         assert await knows(session, service, "one.test")
-        config.write_text("mx_check: [")
+        put(config, "mx_check: [")
         status, told = await reload(service, session)
         assert status == 500
         assert "is not YAML" in told["problems"][0]
         assert await knows(session, service, "one.test")
 
 
-async def test_service_ends_while_a_map_is_being_loaded(white: Path) -> None:
-    async with MapServer(b"one.test\n") as server:
-        async with one({"mx_check": {"exclude_domains": server.url}, "maps": NEVER | {"timeout": 60}}) as (service, _):
-            server.hold = asyncio.Event()
-            os.kill(service.pid, signal.SIGHUP)
-            async with connections(1) as (session,):
-                asking = asyncio.create_task(reload(service, session))
-                await asyncio.sleep(0)
-                service.terminate()
-                assert await service.ended(20) == 0
-                asking.cancel()
-            server.hold.set()
+async def test_service_ends_at_once_while_a_map_is_being_fetched() -> None:
+    settings = {"maps": NEVER | {"timeout": 60}, "server": {"drain_seconds": 60}}
+    async with (
+        MapServer(b"one.test\n") as server,
+        one(settings | {"mx_check": {"exclude_domains": server.url}}) as (service, _),
+    ):
+        server.hold = asyncio.Event()
+        os.kill(service.pid, signal.SIGHUP)
+        await until(lambda: server.asked == 2, "the reload fetches the map")
+        assert await service.stop(PROMPTLY * 3) == 0
+        server.hold.set()
 
 
 class TestWorkers:
@@ -182,7 +191,7 @@ class TestWorkers:
     async def test_sighup_to_the_parent_reaches_every_worker(self, service: Service, white: Path) -> None:
         async with connections(CONNECTIONS) as sessions:
             assert await everywhere(sessions, service, "one.test")
-            white.write_text("two.test\n")
+            put(white, "two.test\n")
             os.kill(service.pid, signal.SIGHUP)
             await eventually(lambda: everywhere(sessions, service, "two.test"), "both workers have the new map")
         assert (await service.metrics()).value("mxcheck_map_entries", map="exclude_domains") == 1
@@ -191,7 +200,7 @@ class TestWorkers:
         async with connections(CONNECTIONS) as sessions:
             assert await everywhere(sessions, service, "one.test")
             for number, domain in enumerate(("two.test", "three.test"), start=1):
-                white.write_text(f"{domain}\n")
+                put(white, f"{domain}\n")
                 status, told = await reload(service, sessions[0])
                 assert (status, told["maps"]["exclude_domains"]["sources"][0]["changed"]) == (200, True)
                 assert await knows(sessions[0], service, domain)
@@ -204,7 +213,7 @@ class TestWorkers:
         self, service: Service, white: Path
     ) -> None:
         async with connections(1) as (session,):
-            white.write_text("two.test\n")
+            put(white, "two.test\n")
             await reload(service, session)
         before = workers(service)
         for pid in before:

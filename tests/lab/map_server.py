@@ -32,6 +32,8 @@ class MapServer:
         self.cut = False
         self.modified: str | None = None
         """Served as Last-Modified, instead of an ETag."""
+        self.asked = 0
+        """Requests so far."""
         self.answers: list[int] = []
         """The status of every answer so far."""
 
@@ -55,6 +57,7 @@ class MapServer:
         return web.Response(body=self.content)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
         if self.hold is not None:
             await self.hold.wait()
         headers = dict(self.headers)
