@@ -150,12 +150,12 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=settings.server.keepalive_seconds,
-            shutdown_timeout=LAST_WORDS,
-        )
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=settings.server.keepalive_seconds,
+        shutdown_timeout=LAST_WORDS,
+    )
     await runner.setup()
     loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     gc.collect()

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mxcheck_service.core.maplist import KINDS
+from mxcheck_service.core.maplist import KINDS, GlobMap, MapHit, parse_map
 from mxcheck_service.core.settings import MxCheckSettings
 from mxcheck_service.maps.errors import MapError
 from mxcheck_service.maps.library import Library, SourceState
@@ -369,3 +370,21 @@ async def test_password_in_a_url_is_told_to_nobody(server: MapServer) -> None:
 
 def test_every_map_setting_has_a_kind() -> None:
     assert all(hasattr(MxCheckSettings(), setting) for setting in KINDS)
+
+
+async def test_a_large_map_is_none_of_this_process_work(tmp_path: Path) -> None:
+    """CPU time of this process, not time: the machine may be busy, and the work is another process'."""
+    entries = [f"mx{number}.example {number % 7}" for number in range(60_000)]
+    file = tmp_path / "map"
+    rewrite(file, "\n".join(entries).encode())
+    start = time.process_time()
+    here = GlobMap.of(parse_map("\n".join(entries), str(file)), str(file))
+    all_of_it = time.process_time() - start
+    kept = Kept(bad_mxs=str(file))
+    start = time.process_time()
+    await kept.refresh()
+    assert time.process_time() - start < all_of_it / 4
+    there = kept.library.maps(kept.wanted).maps.bad_mxs
+    assert there is not None
+    assert len(there) == len(here) == 60_000
+    assert there.get("mx59999.example") == here.get("mx59999.example") == MapHit("2", f"{file}:60000")

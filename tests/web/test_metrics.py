@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.lab.exposition import Exposition
+from tests.lab.sockets import free_port
 from tests.lab.redis import RedisServer
 from tests.web.conftest import Client, StartService
 
@@ -75,8 +76,9 @@ async def test_refused_requests_are_counted_too(start: StartService) -> None:
     assert (await scrape(client)).value("mxcheck_requests_total", endpoint="/v1/check", code="401") == 1
 
 
-async def test_the_document_lists_what_is_there(client: Client) -> None:
-    async with client.post("/v1/check", json={"sender": "a@good.test"}):
+async def test_the_document_lists_what_is_there(start: StartService) -> None:
+    client = await start(mx_check={"bad_mxs": ["a.test"], "bad_ips": f"http://127.0.0.1:{free_port()}/map"})
+    async with client.post("/v1/check", json={"sender": "a@good.test"}), client.post("/-/reload"):
         pass
     told = await scrape(client)
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", DOCUMENT.read_text(), flags=re.MULTILINE)
