@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.networks import parse_ip, parse_network
 from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
 from mxcheck_service.settings import CacheSettings, DnsSettings, MapsSettings, ServerSettings, Settings
@@ -126,6 +127,12 @@ def dump(settings: Settings) -> str:
     tree = _ADAPTER.dump_python(settings, mode="json")
     tree["server"]["deadline"] = settings.deadline
     tree["cache"]["url"] = mask_url(settings.cache.url)
+    for setting in KINDS:
+        match tree["mx_check"][setting]:
+            case str(value):
+                tree["mx_check"][setting] = mask_url(value)
+            case list(values):
+                tree["mx_check"][setting] = [mask_url(value) for value in values]
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
 
 

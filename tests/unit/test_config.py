@@ -282,6 +282,9 @@ def test_password_of_a_url_is_masked(url: str, shown: str) -> None:
 
 SECRETS = [
     pytest.param(f"server: {{auth_token: {SECRET}}}", id="token"),
+    pytest.param(f"server: {{admin_token: {SECRET}}}", id="admin-token"),
+    pytest.param(f"mx_check: {{bad_ips: 'https://me:{SECRET}@h/map'}}", id="password-of-a-map"),
+    pytest.param(f"mx_check: {{bad_mxs: [a, 'http://me:{SECRET}@h/map']}}", id="password-of-a-map-in-a-list"),
     pytest.param(f"cache: {{url: 'redis://:{SECRET}@h/0'}}", id="password-in-the-url"),
     pytest.param(f"cache: {{url: 'unix:///s.sock?db=0&password={SECRET}'}}", id="password-in-the-query"),
     pytest.param(f"cache: {{url: 'redis://h/0?password={SECRET}&username=u'}}", id="password-first-in-the-query"),
@@ -304,6 +307,7 @@ def test_dump_masks_secrets(file: Path, text: str) -> None:
         pytest.param(f"cache: {{url: 'redis+cluster://:{SECRET}@h:1,i/2'}}", id="cluster-with-a-database"),
         pytest.param(f"cache: {{url: 'redis+sentinel://h?sentinel_password={SECRET}'}}", id="no-service"),
         pytest.param(f"server: {{auth_token: ['{SECRET}']}}", id="token-as-a-list"),
+        pytest.param(f"server: {{admin_token: ['{SECRET}']}}", id="admin-token-as-a-list"),
     ],
 )
 def test_error_messages_do_not_show_secrets(file: Path, text: str) -> None:

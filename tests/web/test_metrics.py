@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.lab.exposition import Exposition
-from tests.lab.sockets import free_port
 from tests.lab.redis import RedisServer
+from tests.lab.sockets import free_port
 from tests.web.conftest import Client, StartService
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
