@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+import trustme
 
 from tests.e2e.test_processes import PROMPTLY, until
 from tests.e2e.test_workers import CONNECTIONS, connections, workers
@@ -128,6 +130,25 @@ async def test_file_that_is_not_there_at_the_start_is_an_error(tmp_path: Path) -
     finished = await mxcheck("serve", "--config", str(config))
     assert finished.code == 2
     assert "mx_check.exclude_domains: cannot read /nonexistent/map: No such file" in finished.err
+
+
+async def test_redirect_out_of_tls_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a real TLS server, whose authority the command trusts as it trusts those of the system."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with MapServer(b"one.test\n", tls=tls) as secure, MapServer(b"evil.test\n") as plain:
+        config = write_config(tmp_path, {"mx_check": {"exclude_domains": secure.url}})
+        finished = await mxcheck("config", "check", "--config", str(config))
+        assert (finished.code, finished.err) == (0, "")
+        secure.status, secure.headers = 302, {"Location": secure.elsewhere}
+        finished = await mxcheck("config", "check", "--config", str(config))
+        assert (finished.code, finished.err) == (0, "")
+        secure.headers = {"Location": plain.elsewhere}
+        finished = await mxcheck("config", "check", "--config", str(config))
+        assert finished.code == 0
+        assert "redirects from https to http://127.0.0.1" in finished.err
 
 
 async def test_sighup_reads_settings_and_maps(white: Path) -> None:

@@ -8,6 +8,7 @@ async with MapServer(b"a.example\\n") as server:
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -23,8 +24,9 @@ class MapServer:
     as; `hold`: an event that the answer waits for; `cut`: the connection is closed in the middle of the content.
     """
 
-    def __init__(self, content: bytes = b"") -> None:
+    def __init__(self, content: bytes = b"", *, tls: ssl.SSLContext | None = None) -> None:
         self.content = content
+        self._tls = tls
         self.status = 200
         self.headers: Mapping[str, str] = {}
         self.encoding: str | None = None
@@ -42,7 +44,7 @@ class MapServer:
         app.router.add_get("/map", self._serve)
         app.router.add_get("/elsewhere", self._serve_plainly)
         self._server = TestServer(app)
-        await self._server.start_server()
+        await self._server.start_server(ssl=self._tls)
         self.url = str(self._server.make_url("/map"))
         self.elsewhere = str(self._server.make_url("/elsewhere"))
         """Where the content is, whatever `status` says."""
