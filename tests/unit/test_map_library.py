@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import os
 import sys
 import time
@@ -14,7 +15,10 @@ import pytest
 
 from mxcheck_service.core.maplist import KINDS, GlobMap, MapHit, parse_map
 from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.maps.compiler import compile_stream
+from mxcheck_service.maps.compiling import spool
 from mxcheck_service.maps.errors import MapError
+from mxcheck_service.maps.fetching import Validators, fetch
 from mxcheck_service.maps.library import Library, SourceState
 from mxcheck_service.settings import MapsSettings
 from tests.lab.map_server import MapServer
@@ -186,6 +190,29 @@ async def test_broken_url_keeps_the_last_good_one_and_says_so(server: MapServer,
     server.content, server.status, server.encoding, server.hold, server.cut = good, 200, None, None, False
     assert await kept.refresh()
     assert kept.state() == SourceState(server.url, 1, 0.0, False, None)
+
+
+async def test_more_than_is_allowed_is_not_even_received(server: MapServer) -> None:
+    server.content = os.urandom(10_000_000)
+    with spool() as file:
+        with pytest.raises(MapError, match=r"more than 100000 bytes \(maps.max_bytes\)"):
+            await fetch(server.url, Validators(), file, timeout=10, max_bytes=100_000)
+        assert file.tell() <= 100_000
+
+
+def test_known_text_is_not_compiled_again() -> None:
+    first, second = io.BytesIO(), io.BytesIO()
+    told = compile_stream("glob", "m", "", 100, io.BufferedReader(io.BytesIO(TEXT)), first)
+    packed = io.BufferedReader(io.BytesIO(gzip.compress(TEXT)))
+    assert compile_stream("glob", "m", told["digest"], 100, packed, second) == told
+    assert (len(first.getvalue()) > 0, second.getvalue()) == (True, b"")
+
+
+def test_entries_that_are_left_out_are_told_up_to_a_number() -> None:
+    text = b"11.0.0.1\n" + b"nonsense\n" * 1000
+    told = compile_stream("radix", "m", "", len(text), io.BufferedReader(io.BytesIO(text)), io.BytesIO())
+    assert len(told["problems"]) == 21
+    assert told["problems"][-1] == "m: 980 more entries are left out"
 
 
 async def test_redirect_is_followed(server: MapServer) -> None:
