@@ -127,13 +127,17 @@ def domains(options: Namespace) -> Found:
 def maps(options: Namespace) -> dict[str, Found]:
     """Nanoseconds of a look-up, half of them hits all over the map and half of them misses."""
     kinds: dict[str, tuple[Iterable[int], Callable[[int], GlobMap | RadixMap], Callable[[int], str]]] = {
-        "literal": (MAP_SIZES, lambda size: GlobMap(_map_entries(size, domain)), domain),
+        "literal": (MAP_SIZES, lambda size: GlobMap.of(_map_entries(size, domain)), domain),
         "wildcard": (
             WILDCARD_SIZES,
-            lambda size: GlobMap(_map_entries(size, lambda number: f"*.{domain(number)}")),
+            lambda size: GlobMap.of(_map_entries(size, lambda number: f"*.{domain(number)}")),
             lambda number: f"mx.{domain(number)}",
         ),
-        "cidr": (MAP_SIZES, lambda size: RadixMap(_map_entries(size, _network)), lambda number: address(number * 256)),
+        "cidr": (
+            MAP_SIZES,
+            lambda size: RadixMap.of(_map_entries(size, _network)),
+            lambda number: address(number * 256),
+        ),
     }
     found: dict[str, Found] = {}
     for kind, (sizes, build, key) in kinds.items():

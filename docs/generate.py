@@ -29,6 +29,7 @@ _SECTIONS: Final[Mapping[str, tuple[ModuleType, str]]] = {
     "server": (settings, "ServerSettings"),
     "cache": (settings, "CacheSettings"),
     "dns": (settings, "DnsSettings"),
+    "maps": (settings, "MapsSettings"),
     "mx_check": (core, "MxCheckSettings"),
     "improvements": (core, "Improvements"),
 }

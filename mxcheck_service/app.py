@@ -12,7 +12,6 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.log import server_logger
 
-from mxcheck_service import maps
 from mxcheck_service.background import Background
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.memory import MemoryCache
@@ -21,15 +20,18 @@ from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url
+from mxcheck_service.core.maplist import Maps
 from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.doctor.examination import Instruments
+from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
+from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
-from mxcheck_service.web.request_log import without_wire_text
+from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
 
 _log = logging.getLogger(__name__)
@@ -77,12 +79,12 @@ async def instruments(settings: Settings) -> AsyncIterator[Instruments]:
         yield Instruments(everyone, one_by_one, redis, TcpDialer(), SystemClock())
 
 
-def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, deadline: float | None = None) -> Checker:
+def checker(settings: Settings, maps: Maps, world: Adapters, *, deadline: float | None = None) -> Checker:
     """Build the checker of these settings on the given adapters; `deadline`: seconds, in place of the settings'."""
     return Checker(
         settings.mx_check,
         settings.improvements,
-        loaded.maps,
+        maps,
         world,
         deadline=settings.deadline if deadline is None else deadline,
         max_addresses=settings.server.max_addresses,
@@ -91,8 +93,17 @@ def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, dea
     )
 
 
-def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | None = None) -> web.Application:
-    """Return the web application; its adapters live as long as it runs. `metrics`: those that workers share."""
+def application(
+    settings: Settings,
+    library: Library,
+    reread: Reread,
+    metrics: Metrics | None = None,
+    tell_others: Callable[[], None] = lambda: None,
+) -> web.Application:
+    """Return the web application; its adapters live as long as it runs. `library` holds the maps of the settings.
+
+    `metrics`: those that workers share; `reread` and `tell_others` are for reloads, see `reload.Reloader`.
+    """
     metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
     app = web.Application(client_max_size=server.max_body_bytes)
@@ -109,9 +120,21 @@ def application(settings: Settings, loaded: maps.LoadedMaps, metrics: Metrics | 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings, metrics.counts()) as built:
             app[BACKGROUND] = built.background
+
+            async def use(settings: Settings, maps: Maps) -> None:
+                former, state.checker = state.checker, checker(settings, maps, built)
+                state.request_log = RequestLog()
+                await former.retire()
+
+            reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others)
             _count(built, state, metrics)
-            state.begin(checker(settings, loaded, built), built.cache)
-            yield
+            reloader.report()
+            state.begin(checker(settings, library.maps(settings.mx_check).maps, built), built.cache, reloader)
+            watching = asyncio.create_task(reloader.watch())
+            try:
+                yield
+            finally:
+                await _cancelled(watching)
 
     app.cleanup_ctx.append(world)
     return app
@@ -125,24 +148,30 @@ class Membership:
     """Shared by all of them."""
     listening: Callable[[], None]
     """To be called once, when connections are accepted."""
+    reload_others: Callable[[], None]
+    """To be called when this process was asked to reload: the others are to do so as well."""
     leave: int
     """A file descriptor that becomes readable when the process is to end."""
 
 
-def load_maps(settings: Settings) -> maps.LoadedMaps:
-    """Load the maps and log what is odd about them; raises MapError."""
-    loaded = maps.load(settings.mx_check)
-    for problem in loaded.problems:
-        _log.warning("%s", problem)
-    return loaded
+async def load_maps(settings: Settings) -> tuple[Library, tuple[str, ...]]:
+    """Load the maps; return them, and what a person should know about them. Raises MapError."""
+    library = Library(SystemClock())
+    await library.refresh(settings.mx_check, settings.maps)
+    loaded = library.maps(settings.mx_check)
+    library.settle(settings.mx_check)
+    return library, (*loaded.problems, *library.problems(settings.mx_check))
 
 
-async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership | None = None) -> None:
+async def serve(settings: Settings, library: Library, reread: Reread, member: Membership | None = None) -> None:
     """Run the service until SIGTERM or SIGINT, then drain: unready at once, requests under way finish.
 
-    `member`: be one of several processes that serve the same port.
+    SIGHUP reloads settings, by `reread`, and maps. `member`: be one of several processes that serve the same port.
     """
-    app = application(settings, loaded, member.metrics if member else None)
+    if member is None:
+        app = application(settings, library, reread)
+    else:
+        app = application(settings, library, reread, member.metrics, member.reload_others)
     server_logger.addFilter(without_wire_text)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -155,6 +184,7 @@ async def serve(settings: Settings, loaded: maps.LoadedMaps, member: Membership 
         shutdown_timeout=LAST_WORDS,
     )
     await runner.setup()
+    loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     _calm_collector()
     try:
         site = web.TCPSite(runner, settings.server.host, settings.server.port, reuse_port=member is not None)

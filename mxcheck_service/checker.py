@@ -160,6 +160,10 @@ class Checker:
             self._clock.monotonic() - start,
         )
 
+    async def retire(self) -> None:
+        """Let go of what is remembered, once another checker is in place. Messages under way are still answered."""
+        await self._remembered.forget()
+
     def _recall(self, found: Sequence[Candidate], client: Client) -> list[DomainReport]:
         """Return the reports on those domains whose lookup is remembered."""
         reports = []

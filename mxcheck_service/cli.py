@@ -1,8 +1,12 @@
 """The command `mxcheck`: parses arguments, prints, returns exit codes."""
 
 import argparse
+import asyncio
+import logging
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from mxcheck_service import __version__, config, maps, present, targets, workers
+from mxcheck_service import __version__, config, present, targets, workers
 from mxcheck_service.app import adapters, checker, instruments, load_maps, serve
 from mxcheck_service.bulk import command as bulk
 from mxcheck_service.cache import surgery
@@ -23,12 +27,14 @@ from mxcheck_service.doctor.rows import Row, exit_code
 from mxcheck_service.importing.convert import convert
 from mxcheck_service.importing.dump import ImportFailed
 from mxcheck_service.log import configure, escape
-from mxcheck_service.maps import MapError
+from mxcheck_service.maps.errors import MapError
 from mxcheck_service.ports import CacheError
 from mxcheck_service.settings import Settings
 from mxcheck_service.targets import FAILED, OK, NoTarget
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
+
+_log = logging.getLogger(__name__)
 
 ABSENT = 1
 """Exit code of `cache show`: there is no such entry."""
@@ -124,19 +130,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _load(arguments: argparse.Namespace, options: Mapping[str, Any] | None = None) -> Settings:
     loaded = config.load(arguments.config, arguments=options)
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    _warn(loaded.warnings)
     return loaded.settings
+
+
+def _warn(problems: Iterable[str]) -> None:
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     options = {key: value for key in ("host", "port") if (value := getattr(arguments, key)) is not None}
     settings = _load(arguments, options)
     configure(settings.server.log_level, settings.server.log_format, config.secrets(settings))
+    # A reload asked for while the service comes up is none of the things that end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    reread = partial(config.load, arguments.config, arguments=options)
+    library, problems = asyncio.run(load_maps(settings))
+    for problem in problems:
+        _log.warning(problem)
     if settings.server.workers == 1:
-        uvloop.run(serve(settings, load_maps(settings)))
+        uvloop.run(serve(settings, library, reread))
     else:
-        workers.run(settings)
+        workers.run(settings, library, reread)
     return OK
 
 
@@ -151,7 +167,9 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     console = _console()
     worst = OK
     async with adapters(settings) as world:
-        checks = checker(settings, maps.load(settings.mx_check), world)
+        library, problems = await load_maps(settings)
+        _warn(problems)
+        checks = checker(settings, library.maps(settings.mx_check).maps, world)
         for target in arguments.targets:
             try:
                 question = targets.message(target, settings.improvements, explain=arguments.explain)
@@ -199,8 +217,7 @@ async def _examine(loaded: config.Loaded, targets: Sequence[tuple[str, int | Non
 
 def _config_check(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
-    for problem in maps.load(settings.mx_check).problems:
-        print(f"warning: {problem}", file=sys.stderr)
+    _warn(asyncio.run(load_maps(settings))[1])
     print(f"{arguments.config or 'the built-in settings'}: no problems found")
     return OK
 

@@ -16,9 +16,10 @@ from urllib.parse import unquote
 import yaml
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.networks import parse_ip, parse_network
 from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
-from mxcheck_service.settings import CacheSettings, DnsSettings, ServerSettings, Settings
+from mxcheck_service.settings import CacheSettings, DnsSettings, MapsSettings, ServerSettings, Settings
 
 ENV_PREFIX = "MXCHECK_"
 
@@ -45,6 +46,7 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     "dns": frozenset(DnsSettings.model_fields),
     "mx_check": frozenset(field.name for field in dataclasses.fields(MxCheckSettings)),
     "improvements": frozenset(field.name for field in dataclasses.fields(Improvements)),
+    "maps": frozenset(MapsSettings.model_fields),
 }
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
@@ -127,6 +129,12 @@ def dump(settings: Settings) -> str:
     tree = _ADAPTER.dump_python(settings, mode="json")
     tree["server"]["deadline"] = settings.deadline
     tree["cache"]["url"] = mask_url(settings.cache.url)
+    for setting in KINDS:
+        match tree["mx_check"][setting]:
+            case str(value):
+                tree["mx_check"][setting] = mask_url(value)
+            case list(values):
+                tree["mx_check"][setting] = [mask_url(value) for value in values]
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -138,8 +146,10 @@ def mask_url(url: str) -> str:
 def secrets(settings: Settings) -> set[str]:
     """Return every secret in the settings, one in a URL as it is written there and as it is meant."""
     held = {value.get_secret_value() for _, value in settings.server if isinstance(value, SecretStr)}
-    url = settings.cache.url
-    written = {match[2] for pattern in (_URL_PASSWORD, _PASSWORD_PARAMETER) for match in pattern.finditer(url)}
+    maps = (getattr(settings.mx_check, setting) or () for setting in KINDS)
+    urls = [settings.cache.url, *(one for named in maps for one in ((named,) if isinstance(named, str) else named))]
+    patterns = (_URL_PASSWORD, _PASSWORD_PARAMETER)
+    written = {match[2] for url in urls for pattern in patterns for match in pattern.finditer(url)}
     return held | written | {unquote(secret) for secret in written}
 
 

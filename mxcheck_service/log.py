@@ -135,6 +135,13 @@ def configure(level: LogLevel, kind: LogFormat, secrets: Collection[str] = ()) -
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def set_level(level: LogLevel) -> None:
+    """Log from this level on, from now on; a logger of structlog's that is bound already stays as it is."""
+    logging.getLogger().setLevel(level.upper())
+    if structlog.is_configured():
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+
+
 def _tell_origin(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     event["logger"], event["created"] = record.name, record.created

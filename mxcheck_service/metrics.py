@@ -5,191 +5,30 @@ writes its own row and no other, so nothing is locked; whichever answers a scrap
 worker, and the next one goes on counting in it. The reasons are in docs/adr/0005-metrics-in-shared-memory.md.
 """
 
-import itertools
 import mmap
-from abc import ABC, abstractmethod
-from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 
 from prometheus_client import exposition
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mxcheck_service import __version__
+from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.model import Source, Verdict
-from mxcheck_service.counts import (
-    DNS_TYPES,
-    FAMILIES,
-    LAYERS,
-    Counts,
-    DnsResult,
-    Ended,
-    Lock,
-    Origin,
-    Read,
-    Tick,
-    Timer,
-    Wait,
-)
-
-# Only type checkers know that a memoryview has a type of element.
-Cells: TypeAlias = "memoryview[float]"
-
-OTHER: Final = "other"
-"""Stands for every value of a label that was not foreseen; this is what bounds the series."""
+from mxcheck_service.counts import DNS_TYPES, FAMILIES, LAYERS, Counts, DnsResult, Ended, Lock, Origin, Read, Wait
+from mxcheck_service.series import OTHER, SECONDS, SUM, Cells, Counter, Family, Gauge, Histogram, LabelledGauge, Mean
 
 CONTENT_TYPE: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
 
-# From a warm check to the longest deadline that makes sense.
-_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_SUM: Final = len(_SECONDS) + 1
 _CODES: Final = tuple(int(status) for status in HTTPStatus)
 
 
-class Family(ABC):
-    """A metric and its series: one for every combination of the values that its labels may have.
-
-    `cells` is where this process counts: its part of the process' row, `size` numbers for each series.
-    """
-
-    def __init__(self, name: str, meaning: str, *, size: int = 1, **labels: Iterable[object]) -> None:
-        self.name = name
-        self.meaning = meaning
-        self.labels = tuple(labels)
-        self.foreseen = [tuple(dict.fromkeys((*values, OTHER))) for values in labels.values()]
-        self._size = size
-        self._places = {series: n * size for n, series in enumerate(itertools.product(*self.foreseen))}
-        self.cells: Cells
-
-    @property
-    def width(self) -> int:
-        """Numbers in a row of the table."""
-        return len(self._places) * self._size
-
-    def place(self, values: tuple[object, ...]) -> int:
-        """Return where the cells of the series with these label values begin."""
-        place = self._places.get(values)
-        if place is None:
-            known = zip(values, self.foreseen, strict=True)
-            place = self._places[tuple(value if value in foreseen else OTHER for value, foreseen in known)]
-        return place
-
-    def series(self, numbers: Sequence[float]) -> Iterator[tuple[list[str], Sequence[float]]]:
-        """Yield (label values, numbers) of every series; of those with labels, the ones that have been counted."""
-        for values, place in self._places.items():
-            found = numbers[place : place + self._size]
-            if any(found) or not values:
-                yield [str(value) for value in values], found
-
-    @abstractmethod
-    def told(self, numbers: Sequence[float]) -> Metric:
-        """Return the metric as it is exposed, from the sums over all workers."""
-
-
-class Counter(Family):
-    """Counts up, by `add` or, without labels, by a count that some object of this process keeps."""
-
-    _read: Callable[[], float] | None = None
-    _base = 0.0
-
-    def add(self, *values: object) -> None:
-        """Count one in the series with these label values."""
-        self.cells[self.place(values)] += 1
-
-    def tick(self, *values: object) -> Tick:
-        """Return what counts one in the series with these label values, in the row that is taken now."""
-        cells, place = self.cells, self.place(values)
-
-        def tick() -> None:
-            cells[place] += 1
-
-        return tick
-
-    def read_from(self, read: Callable[[], float]) -> None:
-        """Take the count from an object from now on; it adds to what an earlier worker has left in this row."""
-        self._read, self._base = read, self.cells[0]
-
-    def fold(self) -> None:
-        """Bring the row up to date with what is counted elsewhere."""
-        if self._read:
-            self.cells[0] = self._base + self._read()
-
-    def told(self, numbers: Sequence[float]) -> Metric:
-        metric = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
-        for values, (count,) in self.series(numbers):
-            metric.add_metric(values, count)
-        return metric
-
-
-class Gauge(Counter):
-    """What is there now. A process that is gone has nothing: its gauges become 0."""
-
-    def read_from(self, read: Callable[[], float]) -> None:
-        self._read = read
-
-    def told(self, numbers: Sequence[float]) -> Metric:
-        metric = GaugeMetricFamily(self.name, self.meaning, labels=self.labels)
-        for values, (number,) in self.series(numbers):
-            metric.add_metric(values, number)
-        return metric
-
-
-class Mean(Gauge):
-    """What each process tells of itself: told as the mean over those that tell anything, not at all when none does."""
-
-    def __init__(self, name: str, meaning: str) -> None:
-        super().__init__(name, meaning, size=2)
-        self._own: Callable[[], float | None] = lambda: None
-
-    def read_own(self, read: Callable[[], float | None]) -> None:
-        """Take it from an object from now on; None: there is nothing to tell."""
-        self._own = read
-
-    def fold(self) -> None:
-        number = self._own()
-        self.cells[0], self.cells[1] = (0, 0) if number is None else (1, number)
-
-    def told(self, numbers: Sequence[float]) -> Metric:
-        metric = GaugeMetricFamily(self.name, self.meaning)
-        processes, total = numbers
-        if processes:
-            metric.add_metric([], total / processes)
-        return metric
-
-
-class Histogram(Family):
-    """Seconds, counted in buckets; the cells of a series are the buckets, the one without a bound, and the sum."""
-
-    def __init__(self, name: str, meaning: str, **labels: Iterable[object]) -> None:
-        super().__init__(name, meaning, size=_SUM + 1, **labels)
-
-    def observe(self, seconds: float, *values: object) -> None:
-        """Count a duration in the series with these label values."""
-        cells = self.cells
-        place = self.place(values)
-        cells[place + bisect_left(_SECONDS, seconds)] += 1
-        cells[place + _SUM] += seconds
-
-    def timer(self, *values: object) -> Timer:
-        """Return what counts a duration in the series with these label values, in the row that is taken now."""
-        cells, place = self.cells, self.place(values)
-
-        def timer(seconds: float) -> None:
-            cells[place + bisect_left(_SECONDS, seconds)] += 1
-            cells[place + _SUM] += seconds
-
-        return timer
-
-    def told(self, numbers: Sequence[float]) -> Metric:
-        metric = HistogramMetricFamily(self.name, self.meaning, labels=self.labels)
-        bounds = [*map(str, _SECONDS), "+Inf"]
-        for values, (*buckets, total) in self.series(numbers):
-            metric.add_metric(values, list(zip(bounds, itertools.accumulate(buckets), strict=True)), total)
-        return metric
+def _oldest(times: Sequence[float]) -> float:
+    return min((time for time in times if time), default=0.0)
 
 
 class Metrics(Collector):
@@ -244,6 +83,22 @@ class Metrics(Collector):
             layer=LAYERS,
             result=Wait,
         )
+        self.reloads = Counter(
+            "mxcheck_reloads", "Reloads of settings and maps, by their result, in each worker.", result=("ok", "error")
+        )
+        self.map_entries = LabelledGauge("mxcheck_map_entries", "Entries of a map.", max, map=KINDS)
+        self.map_errors = LabelledGauge(
+            "mxcheck_map_errors",
+            "Places of a map that are broken now: their last good content is used.",
+            max,
+            map=KINDS,
+        )
+        self.map_good = LabelledGauge(
+            "mxcheck_map_last_good_timestamp_seconds",
+            "When every place of a map was last found good, in the worker where that is longest ago.",
+            _oldest,
+            map=KINDS,
+        )
         self.families = tuple(value for value in vars(self).values() if isinstance(value, Family))
         self._request_places = {
             (endpoint, code): self._places_of_request(endpoint, code)
@@ -272,8 +127,8 @@ class Metrics(Collector):
         count, duration = self._request_places.get((endpoint, code)) or self._places_of_request(endpoint, code)
         self.requests.cells[count] += 1
         cells = self.request_duration.cells
-        cells[duration + bisect_left(_SECONDS, seconds)] += 1
-        cells[duration + _SUM] += seconds
+        cells[duration + bisect_left(SECONDS, seconds)] += 1
+        cells[duration + SUM] += seconds
 
     def counts(self) -> Counts:
         """Return the counters of a check's way, for the row that is taken now."""
@@ -297,13 +152,13 @@ class Metrics(Collector):
                 family.fold()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, the sum over the workers."""
+        """Yield every metric, the workers' together."""
         build = GaugeMetricFamily("mxcheck_build_info", "The version that runs; always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        sums = array("d", map(sum, zip(*self._rows, strict=True)))
-        for family, numbers in self._cells_of(memoryview(sums)):
-            yield family.told(numbers)
+        for parts in zip(*map(self._cells_of, self._rows), strict=True):
+            family = parts[0][0]
+            yield family.told(family.merged([cells for _, cells in parts]))
 
     def text(self) -> bytes:
         """Return the exposition, of content type `CONTENT_TYPE`."""

@@ -39,7 +39,7 @@ class ServerSettings(_Section):
     auth_token: SecretStr | None = None
     """Bearer token that /v1 asks for; null: none is asked for."""
     admin_token: SecretStr | None = None
-    """Bearer token that the operator's endpoints ask for (/v1/cache/); null: they ask for `auth_token`, if any."""
+    """Bearer token that operators' endpoints ask for (/v1/cache/, /-/reload); null: that of auth_token, if any."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 524288
     """Largest request body."""
     max_addresses: Annotated[int, Field(ge=1)] = 100
@@ -88,6 +88,19 @@ class DnsSettings(_Section):
     """How often a question is sent before it has failed."""
 
 
+class MapsSettings(_Section):
+    """The section `maps`: how the map settings of `mx_check` are kept up to date."""
+
+    interval: Annotated[float, Field(ge=0)] = 300.0
+    """Seconds between two looks at a URL, give or take a quarter; 0: it is looked at when a reload is asked for."""
+    watch: Annotated[float, Field(ge=0)] = 2.0
+    """Seconds between two looks whether a file has changed; 0: it is looked at when a reload is asked for."""
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds that fetching a URL may take."""
+    max_bytes: Annotated[int, Field(ge=1)] = 268_435_456
+    """Largest map, decompressed."""
+
+
 class Settings(_Section):
     """Every setting, as the service uses it."""
 
@@ -97,6 +110,7 @@ class Settings(_Section):
     dns: DnsSettings = DnsSettings()
     mx_check: MxCheckSettings = MxCheckSettings()
     improvements: Improvements = Improvements()
+    maps: MapsSettings = MapsSettings()
 
     @property
     def deadline(self) -> float:

@@ -20,13 +20,18 @@ from typing import Any, Final
 
 import uvloop
 
-from mxcheck_service.app import LAST_WORDS, Membership, announce, load_maps, serve
-from mxcheck_service.maps import LoadedMaps
+from mxcheck_service.app import LAST_WORDS, Membership, announce, serve
+from mxcheck_service.config import Loaded
+from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
+from mxcheck_service.reload import Reread
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.routes import ENDPOINTS
 
 _log = logging.getLogger(__name__)
+
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS_AT_ONCE: Final = 4096
 
 _START_FAILURES: Final = 5
 """Workers in a row that end before they listen, until the service gives up."""
@@ -46,25 +51,33 @@ class WorkersFailed(Exception):
 class _Worker:
     process: ForkProcess
     news: Connection
-    """Says once that the worker listens."""
+    """Says first that the worker listens, and later each time that it was asked to reload."""
     started: float
     listens: bool = False
 
 
-def run(settings: Settings) -> None:
-    """Serve with `server.workers` processes until SIGTERM or SIGINT, then let them drain.
+def run(settings: Settings, library: Library, reread: Reread) -> None:
+    """Serve with `server.workers` processes until SIGTERM or SIGINT, then let them drain. SIGHUP goes to each of them.
 
-    Raises OSError when the port is not to be had, MapError, and WorkersFailed when workers fail to start repeatedly.
+    Raises OSError when the port is not to be had, and WorkersFailed when workers fail to start repeatedly.
     """
-    loaded = load_maps(settings)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_signals())
+        signals = stack.enter_context(_signals())
         reserved = [stack.enter_context(taken) for taken in _reserve(settings.server.host, settings.server.port)]
         addresses = [taken.getsockname() for taken in reserved]
         server = settings.server.model_copy(update={"port": addresses[0][1]})
-        parent = _Parent(settings.model_copy(update={"server": server}), loaded)
+
+        def reread_here() -> Loaded:
+            # Port 0 has become a number, which is no change.
+            loaded = reread()
+            if loaded.settings.server.port != settings.server.port:
+                return loaded
+            found = loaded.settings.server.model_copy(update={"port": server.port})
+            return Loaded(loaded.settings.model_copy(update={"server": found}), loaded.warnings)
+
+        parent = _Parent(settings.model_copy(update={"server": server}), library, reread_here)
         try:
-            parent.supervise(stop, addresses)
+            parent.supervise(signals, addresses)
         finally:
             parent.end()
 
@@ -85,9 +98,12 @@ class Pauses:
 class _Parent:
     """Keeps `server.workers` processes alive."""
 
-    def __init__(self, settings: Settings, loaded: LoadedMaps) -> None:
+    def __init__(self, settings: Settings, library: Library, reread: Reread) -> None:
         self._settings = settings
-        self._loaded = loaded
+        self._library = library
+        self._reread = reread
+        self._reloaded = False
+        """Whether settings and maps may be others than those that a new worker begins with."""
         self._metrics = Metrics(ENDPOINTS, settings.server.workers)
         self._leave, self._stay = os.pipe()
         self._workers: dict[int, _Worker] = {}
@@ -96,8 +112,8 @@ class _Parent:
         self._pauses = Pauses()
         self._start_failures = 0
 
-    def supervise(self, stop: socket.socket, addresses: Sequence[Any]) -> None:
-        """Start workers, again and again when they die, until `stop` is readable; raises WorkersFailed."""
+    def supervise(self, signals: socket.socket, addresses: Sequence[Any]) -> None:
+        """Start workers, again and again when they die, until a signal says to stop; raises WorkersFailed."""
         announced, wanted = False, self._settings.server.workers
         while True:
             for number, due in list(self._due.items()):
@@ -106,10 +122,10 @@ class _Parent:
             if not announced and sum(worker.listens for worker in self._workers.values()) == wanted:
                 announce(self._settings, addresses)
                 announced = True
-            if self._wait(stop):
+            if self._wait(signals):
                 return
             for number, worker in list(self._workers.items()):
-                if not worker.listens and worker.news.poll():
+                if worker.news.poll():
                     self._hear(worker)
                 if worker.process.exitcode is not None:
                     self._bury(number, worker)
@@ -126,12 +142,24 @@ class _Parent:
                 worker.process.join()
         os.close(self._leave)
 
-    def _wait(self, stop: socket.socket) -> bool:
+    def _wait(self, signals: socket.socket) -> bool:
         """Wait until something has happened or is due; return whether it is the end."""
-        news = [worker.news for worker in self._workers.values() if not worker.listens]
+        news = [worker.news for worker in self._workers.values()]
         deaths = [worker.process.sentinel for worker in self._workers.values()]
         patience = max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
-        return stop in wait([stop, *news, *deaths], patience)
+        if signals not in wait([signals, *news, *deaths], patience):
+            return False
+        came = set(signals.recv(_SIGNALS_AT_ONCE))
+        if signal.SIGHUP in came:
+            self._reload()
+        return not came.isdisjoint(_STOP)
+
+    def _reload(self, asked: _Worker | None = None) -> None:
+        """Have the workers reload, all but the one that was asked to by a request and does it by itself."""
+        self._reloaded = True
+        for worker in self._workers.values():
+            if worker.listens and worker is not asked and worker.process.exitcode is None:
+                _hang_up(worker)
 
     def _start(self, number: int) -> None:
         del self._due[number]
@@ -153,22 +181,28 @@ class _Parent:
         os.close(self._stay)
         self._metrics.take_row(number)
 
-        def listening() -> None:
+        def say_so() -> None:
             tell.send(True)
-            tell.close()
 
+        member = Membership(self._metrics, listening=say_so, reload_others=say_so, leave=self._leave)
         try:
-            uvloop.run(serve(self._settings, self._loaded, Membership(self._metrics, listening, self._leave)))
+            uvloop.run(serve(self._settings, self._library, self._reread, member))
         except Exception:
             _log.exception("worker %d failed", number)
             sys.exit(1)
 
     def _hear(self, worker: _Worker) -> None:
         try:
-            worker.listens = worker.news.recv()
+            worker.news.recv()
         except EOFError:
             return
+        if worker.listens:
+            self._reload(worker)
+            return
+        worker.listens = True
         self._start_failures = 0
+        if self._reloaded and worker.process.exitcode is None:
+            _hang_up(worker)
 
     def _bury(self, number: int, worker: _Worker) -> None:
         code, lived = worker.process.exitcode, time.monotonic() - worker.started
@@ -192,6 +226,11 @@ class _Parent:
         pause = self._pauses.after(number, lived)
         self._due[number] = time.monotonic() + pause
         _log.error("worker %d %s; it is started again in %.1f s", number, how, pause)
+
+
+def _hang_up(worker: _Worker) -> None:
+    assert worker.process.pid
+    os.kill(worker.process.pid, signal.SIGHUP)
 
 
 def _reserve(host: str, port: int) -> Iterator[socket.socket]:
@@ -220,13 +259,13 @@ def _reserve(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[socket.socket]:
-    """Yield a socket that becomes readable once SIGTERM or SIGINT has come."""
+def _signals() -> Iterator[socket.socket]:
+    """Yield a socket at which the number of every SIGTERM, SIGINT and SIGHUP arrives, an octet each."""
     receiver, sender = socket.socketpair()
     with receiver, sender:
         sender.setblocking(False)
         signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (*_STOP, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         yield receiver
         signal.set_wakeup_fd(-1)

@@ -10,8 +10,8 @@ from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from mxcheck_service import maps, targets
-from mxcheck_service.app import adapters, checker
+from mxcheck_service import targets
+from mxcheck_service.app import adapters, checker, load_maps
 from mxcheck_service.bulk import progress
 from mxcheck_service.bulk.files import InUse, Sink, Source, output_file
 from mxcheck_service.bulk.lines import CsvColumn, InputError, Line, Plain, Reader
@@ -131,11 +131,14 @@ async def _checker(settings: Settings, options: argparse.Namespace) -> AsyncIter
     """Yield what turns lines into rows."""
     # A line has nothing better to do than to wait for a probe that is under way.
     improvements = replace(settings.improvements, wait_for_inflight=True)
+    library, problems = await load_maps(settings)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
     async with adapters(settings) as world:
         polite = PerNetwork(options.per_mx)
         checks = checker(
             settings.model_copy(update={"improvements": improvements}),
-            maps.load(settings.mx_check),
+            library.maps(settings.mx_check).maps,
             replace(world, dialer=polite.dialer(world.dialer), turns=polite),
             deadline=options.deadline,
         )

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from mxcheck_service import maps
 from mxcheck_service.cache.servers import Servers
 from mxcheck_service.core.model import Family
 from mxcheck_service.core.networks import parse_ip
@@ -31,7 +30,8 @@ from mxcheck_service.doctor.facts import (
     Target,
 )
 from mxcheck_service.doctor.redis_examination import examine_redis
-from mxcheck_service.maps import MapError
+from mxcheck_service.maps.errors import MapError
+from mxcheck_service.maps.library import Library
 from mxcheck_service.ports import Clock, ConnectError, Dialer, DnsAnswer, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.settings import Settings
 
@@ -73,26 +73,30 @@ async def examine(
     settings: Settings, tools: Instruments, targets: Sequence[tuple[str, int | None]], warnings: Sequence[str]
 ) -> Facts:
     """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds."""
-    odd, no_maps = _maps(settings)
     # Before the rest keeps the event loop busy.
     clock = await _clock(tools.clock)
     nameservers = [_nameserver(address, *both, tools.clock) for address, both in tools.nameservers.items()]
     port = settings.mx_check.port
-    asked, reached, cache, listening = await asyncio.gather(
+    asked, reached, cache, listening, (odd, no_maps) = await asyncio.gather(
         asyncio.gather(*nameservers),
         asyncio.gather(*(_target(settings, tools, host, number or port) for host, number in targets)),
         _cache(settings, tools),
         _port(settings, tools),
+        _maps(settings, tools),
     )
     connected = tuple(found for several in reached for found in several)
     return Facts(tuple(asked), cache, connected, clock, _process(), listening, (*warnings, *odd), no_maps)
 
 
-def _maps(settings: Settings) -> tuple[tuple[str, ...], str]:
+async def _maps(settings: Settings, tools: Instruments) -> tuple[tuple[str, ...], str]:
+    """Return what is odd about the maps, and why the service would not start with them."""
+    library = Library(tools.clock)
     try:
-        return maps.load(settings.mx_check).problems, ""
+        await library.refresh(settings.mx_check, settings.maps)
+        loaded = library.maps(settings.mx_check)
     except MapError as error:
         return (), str(error)
+    return (*loaded.problems, *library.problems(settings.mx_check)), ""
 
 
 async def _nameserver(address: str, resolver: Resolver, over_tcp: Resolver, clock: Clock) -> Nameserver:

@@ -3,7 +3,16 @@
 from typing import Final
 
 from mxcheck_service.core.model import Action, Source
-from mxcheck_service.web.schema import CacheEntry, CheckReply, Health, Problem, Readiness, RspamdReply, SymbolReply
+from mxcheck_service.web.schema import (
+    CacheEntry,
+    CheckReply,
+    Health,
+    Problem,
+    Readiness,
+    Reloaded,
+    RspamdReply,
+    SymbolReply,
+)
 
 DOMAIN: Final = "example.invalid"
 """A name that exists nowhere (RFC 6761), so that the examples are true everywhere."""
@@ -52,6 +61,12 @@ PROBLEM: Final[Problem] = {
     "status": 422,
     "detail": "the request is not valid",
     "errors": [{"field": "sendr", "message": "unknown field"}],
+}
+RELOADED: Final[Reloaded] = {
+    "problems": [],
+    "warnings": [],
+    "settings": {"changed": [], "restart_needed": []},
+    "maps": {},
 }
 HEALTH: Final[Health] = {"status": "ok"}
 READINESS: Final[Readiness] = {"status": "ready", "components": {"cache": {"status": "ok"}}}

@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from mxcheck_service.checker import Checker
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
+from mxcheck_service.reload import Reloader
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.request_log import REQUEST_ID, RequestLog, taken_over
@@ -42,6 +43,7 @@ class State:
 
     checker: Checker
     cache: CacheBackend
+    reloader: Reloader
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -49,10 +51,11 @@ class State:
         self.phase = Phase.STARTING
         self.active = 0
 
-    def begin(self, checker: Checker, cache: CacheBackend) -> None:
+    def begin(self, checker: Checker, cache: CacheBackend, reloader: Reloader) -> None:
         """Serve from now on."""
         self.checker = checker
         self.cache = cache
+        self.reloader = reloader
         self.phase = Phase.READY
 
     async def idle(self) -> None:

@@ -26,6 +26,7 @@ _REF: Final = "#/components/schemas/{model}"
 _INPUT: Final = (schema.CheckRequest,)
 _OUTPUT: Final = (
     schema.CheckReply, schema.RspamdReply, schema.CacheEntry, schema.Health, schema.Readiness, schema.Problem,
+    schema.Reloaded, schema.ReloadProblem,
 )  # fmt: skip
 
 _TOKEN: Final[list[Document]] = [{}, {"token": []}]
@@ -145,6 +146,19 @@ def operations() -> Mapping[tuple[str, str], Operation]:
             parameters=tuple(_query_parameters()),
             security=_TOKEN,
         ),
+        ("POST", "/-/reload"): Operation(
+            "Reload settings and maps",
+            {
+                200: {"description": "All is well.", "content": _json(schema.Reloaded, examples.RELOADED)},
+                500: {
+                    "description": "Something is broken; it was not taken, and what was in use before stays in use.",
+                    "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="ReloadProblem")}}},
+                },
+            },
+            (401, 503),
+            "As SIGHUP does. Of several workers the one that was asked answers, and the others reload too.",
+            security=_ADMIN_TOKEN,
+        ),
         **{key: operation for layer in LAYERS for key, operation in _cache_operations(layer).items()},
         ("POST", "/checkv2"): Operation(
             "Check a message, for rspamd's clients",
@@ -245,7 +259,7 @@ async def serve(request: web.Request, state: State) -> web.Response:
 def _operation(method: str, path: str, operation: Operation) -> Document:
     replies: Document = {str(status): reply for status, reply in operation.replies.items()}
     replies |= {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in operation.problems}
-    words = path.replace("{", "").replace("}", "").replace("/", " ").replace(".", " ").split()
+    words = path.replace("{", "").replace("}", "").replace("/", " ").replace(".", " ").replace("-", " ").split()
     found: Document = {
         "operationId": "_".join((method.lower(), *words)),
         "summary": operation.summary,

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from mxcheck_service.cache.surgery import LAYERS
-from mxcheck_service.web import cache, handlers, openapi, rspamd
+from mxcheck_service.web import admin, cache, handlers, openapi, rspamd
 from mxcheck_service.web.gate import Gate, Handler, State, problem
 
 _ROUTES: Final = (
@@ -19,6 +19,7 @@ _ROUTES: Final = (
     (web.get, "/openapi.json", Gate.open, openapi.serve),
     (web.post, "/checkv2", Gate.guarded, rspamd.check),
     (web.get, "/ping", Gate.open, rspamd.ping),
+    (web.post, "/-/reload", Gate.admin, admin.reload),
 )
 _UNROUTED: Final = r"/{path:(?s:.*)}"
 

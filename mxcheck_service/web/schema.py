@@ -215,6 +215,54 @@ class Problem(TypedDict):
     """With 422: each wrong field."""
 
 
+@with_config(_DOCUMENTED)
+class ReloadedSettings(TypedDict):
+    """Names of settings."""
+
+    changed: Sequence[str]
+    """In use now."""
+    restart_needed: Sequence[str]
+    """Changed, but taken at a restart only."""
+
+
+@with_config(_DOCUMENTED)
+class MapSource(TypedDict):
+    """One place of a map."""
+
+    source: str
+    """The file, the URL, or the setting for entries in line."""
+    entries: int
+    age: float | None
+    """Seconds since it was last found good; null: never."""
+    changed: bool
+    error: str | None
+
+
+@with_config(_DOCUMENTED)
+class ReloadedMap(TypedDict):
+    """A map, place by place."""
+
+    entries: int
+    sources: list[MapSource]
+
+
+@with_config(_DOCUMENTED)
+class Reloaded(TypedDict):
+    """What came of a reload."""
+
+    problems: Sequence[str]
+    """What is broken, a line each; it was not taken."""
+    warnings: Sequence[str]
+    settings: ReloadedSettings
+    maps: dict[str, ReloadedMap]
+    """By setting."""
+
+
+@with_config(_DOCUMENTED)
+class ReloadProblem(Problem, Reloaded):
+    """What came of a reload that met something broken: a problem document with the same fields."""
+
+
 def reply(report: Report) -> CheckReply:
     """Return the reply document of a report."""
     symbols: dict[str, SymbolReply] = {}

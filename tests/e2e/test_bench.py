@@ -75,6 +75,12 @@ def test_scale(tmp_path: Path) -> None:
     assert found["near"]["1000"]["redis_commands_per_hit"] < 0.1
 
 
+def test_reload(tmp_path: Path) -> None:
+    found = results(tmp_path, "reload", "--entries", "1000", "--rate", "50", "--rounds", "1")
+    assert found["p99_of_idle"].keys() == {"exclude_domains", "bad_ips"}
+    assert found["rounds"]["bad_ips"][0]["reload"]["requests"] > 0
+
+
 def test_zipf(tmp_path: Path) -> None:
     found = results(tmp_path, "zipf", "--requests", "1000", "--domains", "2000", "--near", "500", "--seconds", "1")
     assert found["summary"]["requests"] >= 1000

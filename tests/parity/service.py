@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import assert_never
 
-from mxcheck_service import app, config, maps
+from mxcheck_service import app, config
 from mxcheck_service.background import Background
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.checker import Adapters
@@ -229,7 +229,8 @@ async def run(scenario: Scenario) -> Outcome:
     redis, dialer, background = FakeRedis(scenario), FakeDialer(scenario), Background()
     await redis.fill()
     world = Adapters(redis, FakeResolver(scenario), dialer, VirtualClock(), background)
-    checker = app.checker(settings, maps.load(settings.mx_check), world)
+    library, _ = await app.load_maps(settings)
+    checker = app.checker(settings, library.maps(settings.mx_check).maps, world)
     message = schema.CheckRequest.model_validate(dict(scenario.request.body)).message()
     reply = schema.reply(await checker.check(message))
     await background.drain(A_YEAR)

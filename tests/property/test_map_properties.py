@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mxcheck_service.core.addresses import interleave
-from mxcheck_service.core.maplist import GlobMap, MapEntry, MapHit, RadixMap, parse_map
+from mxcheck_service.core.maplist import GlobMap, MapEntry, MapHit, RadixMap, RadixPart, compile_map, parse_map
 from mxcheck_service.core.networks import NetworkTable, parse_ip, parse_network
 
 patterns = st.text("ab.*?+[]^$\\\n", max_size=8)
@@ -34,7 +34,7 @@ def matches(pattern: str, name: str) -> bool:
 
 @given(st.lists(patterns, max_size=8), names)
 def test_glob_map_finds_what_a_naive_matcher_finds_first(keys: list[str], name: str) -> None:
-    table = GlobMap(MapEntry(key, str(index), "m") for index, key in enumerate(keys))
+    table = GlobMap.of(MapEntry(key, str(index), "m") for index, key in enumerate(keys))
     expected = next((str(index) for index, key in enumerate(keys) if matches(key, name)), None)
     hit = table.get(name)
     assert (hit and hit.value) == expected
@@ -43,8 +43,8 @@ def test_glob_map_finds_what_a_naive_matcher_finds_first(keys: list[str], name: 
 @given(any_text)
 def test_any_map_text_can_be_read(text: str) -> None:
     entries = list(parse_map(text, "m"))
-    GlobMap(entries)
-    table = RadixMap(entries)
+    GlobMap.of(entries)
+    table = RadixMap.of(entries)
     assert len(table) + len(table.problems) <= len(entries)
     assert all(entry.value == entry.value.strip() and "#" not in entry.value for entry in entries)
 
@@ -95,6 +95,29 @@ def test_network_table_finds_the_longest_prefix(
     covering = [(network, index) for network, index in covering if address in network]
     expected = max(covering, key=lambda pair: pair[0].prefixlen)[1] if covering else None
     assert table.get(str(ip)) == expected
+
+
+@given(st.lists(st.lists(networks, max_size=8), max_size=3), any_ip)
+def test_radix_map_of_several_parts_finds_the_longest_prefix(
+    parts: list[list[ipaddress.IPv4Network | ipaddress.IPv6Network]],
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    """Of two entries for one network the first one counts, in a part and among parts."""
+    entries = [
+        [MapEntry(str(network), f"{part}/{index}", "m") for index, network in enumerate(listed)]
+        for part, listed in enumerate(parts)
+    ]
+    table = RadixMap([RadixPart(*compile_map("radix", listed, ""), "") for listed in entries])
+    address = ipaddress.IPv6Address(0xFFFF_0000_0000 | int(ip)) if isinstance(ip, ipaddress.IPv4Address) else ip
+    covering = [
+        (in_one_space(ipaddress.ip_network(entry.key)).prefixlen, entry.value)
+        for listed in entries
+        for entry in listed
+        if address in in_one_space(ipaddress.ip_network(entry.key))
+    ]
+    expected = max(covering, key=lambda pair: pair[0])[1] if covering else None
+    hit = table.get(str(ip))
+    assert (hit and hit.value) == expected
 
 
 @given(any_ip)

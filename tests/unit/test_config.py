@@ -283,6 +283,8 @@ def test_password_of_a_url_is_masked(url: str, shown: str) -> None:
 SECRETS = [
     pytest.param(f"server: {{auth_token: {SECRET}}}", id="token"),
     pytest.param(f"server: {{admin_token: {SECRET}}}", id="admin-token"),
+    pytest.param(f"mx_check: {{bad_ips: 'https://me:{SECRET}@h/map'}}", id="password-of-a-map"),
+    pytest.param(f"mx_check: {{bad_mxs: [a, 'http://me:{SECRET}@h/map']}}", id="password-of-a-map-in-a-list"),
     pytest.param(f"cache: {{url: 'redis://:{SECRET}@h/0'}}", id="password-in-the-url"),
     pytest.param(f"cache: {{url: 'unix:///s.sock?db=0&password={SECRET}'}}", id="password-in-the-query"),
     pytest.param(f"cache: {{url: 'redis://h/0?password={SECRET}&username=u'}}", id="password-first-in-the-query"),

@@ -10,11 +10,11 @@ def keys_and_values(text: str) -> list[tuple[str, str]]:
 
 
 def glob(text: str) -> GlobMap:
-    return GlobMap(parse_map(text, "m"))
+    return GlobMap.of(parse_map(text, "m"))
 
 
 def radix(text: str) -> RadixMap:
-    return RadixMap(parse_map(text, "m"))
+    return RadixMap.of(parse_map(text, "m"))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_entries_tell_where_they_stand() -> None:
     ],
 )
 def test_glob(pattern: str, hits: list[str], misses: list[str]) -> None:
-    table = GlobMap([MapEntry(pattern, "v", "m:1")])
+    table = GlobMap.of([MapEntry(pattern, "v", "m:1")])
     assert all(table.get(name) == MapHit("v", "m:1") for name in hits)
     assert not any(table.get(name) for name in misses)
 

@@ -1,21 +1,28 @@
 """Map settings: entries in line, files, and a mix of both."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mxcheck_service import maps
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.core.settings import MapSetting, MxCheckSettings
-from mxcheck_service.maps import LoadedMaps, MapError
+from mxcheck_service.maps.errors import MapError
+from mxcheck_service.maps.library import Library, LoadedMaps
+from mxcheck_service.ports import SystemClock
+from mxcheck_service.settings import MapsSettings
 
 GLOB_SETTINGS = ("exclude_domains", "exclude_mxs", "bad_mxs")
 RADIX_SETTINGS = ("exclude_ips", "bad_ips")
 
 
-def load(**settings: MapSetting) -> LoadedMaps:
-    return maps.load(replace(MxCheckSettings(), **settings))  # type: ignore[arg-type]
+def load(**settings: Any) -> LoadedMaps:
+    mx_check = replace(MxCheckSettings(), **settings)
+    library = Library(SystemClock())
+    asyncio.run(library.refresh(mx_check, MapsSettings(max_bytes=1000)))
+    return library.maps(mx_check)
 
 
 def value(loaded: LoadedMaps, setting: str, key: str) -> str | None:
@@ -115,9 +122,8 @@ def test_map_that_cannot_be_loaded_names_the_setting_and_the_place(setting: MapS
     assert all(word in str(caught.value) for word in words)
 
 
-def test_file_that_is_far_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_is_far_too_large_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "m"
-    file.write_text("a.example\n")
-    monkeypatch.setattr(maps, "MAX_BYTES", 5)
-    with pytest.raises(MapError, match="5 bytes"):
+    file.write_text("a.example\n" * 101)
+    with pytest.raises(MapError, match="1000 bytes"):
         load(bad_mxs=str(file))

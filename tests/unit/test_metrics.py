@@ -10,7 +10,8 @@ import pytest
 from mxcheck_service import __version__
 from mxcheck_service.core.model import Source, Verdict
 from mxcheck_service.counts import DNS_TYPES, FAMILIES, LAYERS, DnsResult, Ended, Lock, Origin, Read, Wait
-from mxcheck_service.metrics import OTHER, Counter, Metrics
+from mxcheck_service.metrics import Metrics
+from mxcheck_service.series import OTHER, Counter
 from tests.lab.exposition import Exposition
 
 

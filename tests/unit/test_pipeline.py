@@ -208,7 +208,7 @@ async def test_classes_are_those_of_the_first_host_tried() -> None:
 
 
 def radix(*entries: str) -> RadixMap:
-    return RadixMap(entry for text in entries for entry in parse_map(text, "map"))
+    return RadixMap.of(entry for text in entries for entry in parse_map(text, "map"))
 
 
 async def test_bad_address_of_a_further_host_counts() -> None:
@@ -244,7 +244,7 @@ async def test_first_host_whose_addresses_are_all_excluded_is_final() -> None:
 
 async def test_maps_of_names_are_asked_before_anything_is_looked_up() -> None:
     def names(text: str) -> GlobMap:
-        return GlobMap(parse_map(text, "map"))
+        return GlobMap.of(parse_map(text, "map"))
 
     white = Bench(three_hosts(), maps=Maps(exclude_domains=names("*.example")))
     assert str((await white.lookup()).outcome) == "white"

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from mxcheck_service import config, maps
-from mxcheck_service.app import application
+from mxcheck_service import config
+from mxcheck_service.app import application, load_maps
+from mxcheck_service.config import Loaded
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
@@ -36,7 +37,8 @@ async def start(dns_server: DnsServer, smtp_peers: SmtpPeers) -> AsyncIterator[S
         }
         tree = {name: lab.get(name, {}) | sections.get(name, {}) for name in lab.keys() | sections.keys()}
         settings = config.parse(tree).settings
-        client: Client = TestClient(TestServer(application(settings, maps.load(settings.mx_check))))
+        library, _ = await load_maps(settings)
+        client: Client = TestClient(TestServer(application(settings, library, lambda: Loaded(settings))))
         await client.start_server()
         clients.append(client)
         return client

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -87,7 +88,7 @@ async def test_the_examples_are_what_happens(client: Client) -> None:
                     assert timeless(json.loads(body)) == timeless(content["example"]), path
                 else:
                     assert content["example"].splitlines()[-1].encode() in body
-    assert compared == 7
+    assert compared == 8
 
 
 PROVOKE: dict[int, Callable[[Client, str, str, Document], Awaitable[tuple[int, Any, bytes]]]] = {
@@ -101,13 +102,15 @@ PROVOKE: dict[int, Callable[[Client, str, str, Document], Awaitable[tuple[int, A
 TOO_MANY = b"From: " + b"a@b.test," * 200 + b"\r\n\r\n"
 
 
-async def test_every_documented_problem_happens_and_is_as_documented(start: StartService) -> None:
-    client = await start(server={"auth_token": "auth", "admin_token": "admin"})
+async def test_every_documented_problem_happens_and_is_as_documented(start: StartService, tmp_path: Path) -> None:
+    map_file = tmp_path / "bad_mxs.map"
+    map_file.write_text("bad.test\n")
+    client = await start(server={"auth_token": "auth", "admin_token": "admin"}, mx_check={"bad_mxs": str(map_file)})
     interface = await read(client)
     state = app_of(client)[STATE]
     seen = set()
     for method, path, operation in interface.operations():
-        token = "admin" if path.startswith("/v1/cache/") else "auth"
+        token = "admin" if path.startswith(("/v1/cache/", "/-/")) else "auth"
         client.session.headers["Authorization"] = f"Bearer {token}"
         for status in map(int, operation["responses"]):
             if status < 400:
@@ -116,6 +119,9 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
                 del client.session.headers["Authorization"]
                 found = await ask(client, method, path, operation)
                 client.session.headers["Authorization"] = f"Bearer {token}"
+            elif status == 500:
+                map_file.unlink()
+                found = await ask(client, method, path, operation)
             elif status == 503:
                 state.phase = Phase.DRAINING
                 found = await ask(client, method, path, operation)
@@ -132,7 +138,7 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
             assert found[0] == status, (method, path)
             interface.check(operation, *found)
             seen.add(status)
-    assert seen == {400, 401, 404, 413, 415, 422, 503}
+    assert seen == {400, 401, 404, 413, 415, 422, 500, 503}
 
 
 async def test_an_explained_reply_is_as_documented(client: Client) -> None:
