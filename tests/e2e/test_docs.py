@@ -92,7 +92,7 @@ def follow(path: Path, port: int, folder: Path, environment: dict[str, str]) -> 
     "path", [path for path in DOCUMENTS if path != WALK], ids=lambda path: path.relative_to(ROOT).as_posix()
 )
 def test_the_examples_print_what_the_document_shows(path: Path, service: int, environment: dict[str, str]) -> None:
-    follow(path, service, ROOT, environment)
+    follow(path, service, ROOT, environment | {"MXCHECK_SERVER__PORT": str(service)})
 
 
 def test_the_walk_of_an_operator(environment: dict[str, str], tmp_path: Path) -> None:

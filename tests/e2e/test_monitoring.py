@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -19,6 +20,7 @@ from tests.lab.promql import Use, uses
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 from tests.lab.smtp import SmtpPeers
+from tests.lab.sockets import free_port
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/mxcheck.json").read_text())
@@ -47,7 +49,10 @@ def everything(redis_process: RedisServer) -> Exposition:
 async def _everything(redis: RedisServer) -> Exposition:
     async with AsyncExitStack() as stack:
         lab = Lab(await stack.enter_async_context(DnsServer()), await stack.enter_async_context(SmtpPeers()))
-        service = stack.enter_context(Service(lab.settings(redis.url)))
+        gone = f"http://127.0.0.1:{free_port()}/map"
+        service = stack.enter_context(Service(lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)))
+        async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
+            assert response.status == 500, "a map cannot be fetched"
         await check(service, "good.test", "none.test")
         await check(service, "slow.test", deadline_ms=1)
         second = asyncio.create_task(check(service, "slow.test"))
