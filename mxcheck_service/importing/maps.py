@@ -16,6 +16,7 @@ SETTINGS: Final = frozenset({"exclude_domains", "exclude_mxs", "bad_mxs"}) | RAD
 _TYPE: Final = re.compile(r"(regexp|re|regexp_multi|re_multi|glob|glob_multi|radix|ipnet|set|hash|plain|cdb);")
 _SAME_TYPE: Final = {True: {"radix", "ipnet"}, False: {"glob", "glob_multi", "set", "hash", "plain"}}
 _FLAGS: Final = re.compile(r"(?:sign\+|fallback\+|key=[^+]*\+)+")
+_SIGNED: Final = re.compile(r"(?:fallback\+)*(?:sign\+|key=)")
 _STATIC: Final = ("static", "zst+static")
 
 
@@ -27,14 +28,15 @@ def convert(draft: Draft, setting: str, value: Any) -> None:
     sources, entries = _parts(value)
     files: list[str] = []
     missing: dict[str, str] = {}
-    for source, kind in _typed(sources):
-        if why := _obstacle(source, kind, radix=setting in RADIX):
+    for source, kind, signed in _typed(sources):
+        if why := _obstacle(source, kind, radix=setting in RADIX, signed=signed):
             missing[source] = why
         else:
             files.append(source)
     whole = entries + files
     if whole:
-        remark = "the file has to be readable where this service runs" if files else ""
+        local = any(not source.startswith(("http://", "https://")) for source in files)
+        remark = "the file has to be readable where this service runs" if local else ""
         draft.put("mx_check", setting, files[0] if whole == files[:1] else whole, remark)
     elif not missing:
         draft.leave_out("mx_check", setting, value, "the map is empty")
@@ -66,25 +68,25 @@ def _is_source(text: str) -> bool:
     return bare.startswith(("/", "file:", "http://", "https://"))
 
 
-def _typed(sources: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield each source without what stands before its address, and the type of map that was named last."""
+def _typed(sources: list[str]) -> Iterator[tuple[str, str | None, bool]]:
+    """Yield each source without what stands before its address, the type of map that was named last, and whether
+    rspamd looks for a signature."""
     kind = None
     for source in sources:
         match = _TYPE.match(source)
         kind = match[1] if match else kind
-        yield _FLAGS.sub("", source[match.end() :] if match else source), kind
+        bare = source[match.end() :] if match else source
+        yield _FLAGS.sub("", bare), kind, bool(_SIGNED.match(bare))
 
 
-def _obstacle(source: str, kind: str | None, *, radix: bool) -> str | None:
+def _obstacle(source: str, kind: str | None, *, radix: bool, signed: bool) -> str | None:
     """Return why a map cannot be taken from there."""
     if kind and kind not in _SAME_TYPE[radix]:
         return (
             f"maps of type {kind} are not supported here: write what it holds as a {'radix' if radix else 'glob'} map"
         )
-    if source.startswith(("http://", "https://")):
-        return "maps from URLs are not supported: fetch it to a file regularly, and name that"
-    if source.endswith(".zst"):
-        return "compressed maps are not supported: unpack it"
-    if not source.startswith(("/", "file://")):
+    if signed:
+        return "signatures of maps are not supported: name it only if you trust where it comes from without one"
+    if not source.startswith(("/", "file://", "http://", "https://")):
         return "rspamd takes this for the address of a map, and it is none; entries go into a list"
     return None

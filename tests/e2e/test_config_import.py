@@ -4,7 +4,11 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -50,14 +54,26 @@ def test_rspamd_3(tmp_path: Path) -> None:
     assert "timeout" not in yaml.safe_load(text)["mx_check"], "the deprecated name"
 
 
-def test_rspamd_4(tmp_path: Path) -> None:
-    """The map file of the dump is put somewhere else, since nothing is at its place here."""
+@pytest.fixture
+def map_url(tmp_path: Path) -> Iterator[str]:
+    """The URL of a map that can be fetched."""
+    (tmp_path / "more.inc").write_text("more.example\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/more.inc"
+        server.shutdown()
+
+
+def test_rspamd_4(tmp_path: Path, map_url: str) -> None:
+    """The maps of the dump are put somewhere else, since nothing is at their places here."""
     trusted, bad = tmp_path / "trusted.inc", tmp_path / "bad.inc"
     trusted.write_text("trusted.example\n")
     bad.write_text("*.parked.example 0.5\n")
     given = (DUMPS / "rspamd4.txt").read_text()
     given = given.replace("/etc/rspamd/local.d/maps.d/trusted.inc", str(trusted))
     given = given.replace("/etc/rspamd/local.d/maps.d/bad_mxs.inc", str(bad))
+    given = given.replace("https://maps.example.com/trusted.inc", map_url)
     loaded, text = imported(given.encode(), tmp_path)
     settings = loaded.settings
     assert settings.cache.url == "redis://:p%40ss%2Fw%3Ard%20%25@redis.example.com:6390/3"
@@ -73,14 +89,13 @@ def test_rspamd_4(tmp_path: Path) -> None:
         "greylist_refused": False,
         "check_reply_to": False,
         "max_mx_a_records": 5,
-        "exclude_domains": str(trusted),
+        "exclude_domains": [str(trusted), map_url],
         "exclude_ips": ["192.0.2.0/24", "2001:db8::/32"],
         "bad_mxs": str(bad),
         "bad_ips": ["198.51.100.7 2", "203.0.113.0/24"],
     }
     assert "improvements" not in tree
     for remark in (
-        "maps from URLs are not supported",
         "rspamd took 'no' for true",
         "also used backup.example.com:6390",
     ):

@@ -341,3 +341,8 @@ def test_what_is_wrong_with_the_cache_is_told_once(file: Path) -> None:
     """A faulty URL has its default in the cross-checks, with which several workers would be a second complaint."""
     (problem,) = problems(file, "server: {workers: 2}\ncache: {url: 'http://nowhere'}")
     assert problem.startswith("config.yaml:2: cache.url")
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_secrets_are_known_to_whoever_masks_them(file: Path, text: str) -> None:
+    assert any(SECRET in secret for secret in config.secrets(load(file, text).settings))

@@ -170,6 +170,9 @@ class TestMaps:
             ("glob;/a.map", "/a.map"),
             ("fallback+file:///a.map", "file:///a.map"),
             (["/a.map", "/b.map"], ["/a.map", "/b.map"]),
+            ("/a.map.zst", "/a.map.zst"),
+            ("https://maps.example/x", "https://maps.example/x"),
+            (["/a.map", "fallback+http://maps.example/x"], ["/a.map", "http://maps.example/x"]),
             (["*.a.example", "b.example 2"], ["*.a.example", "b.example 2"]),
             ({"url": "/a.map", "name": "x", "timeout": 5}, "/a.map"),
             ({"urls": ["/a.map", "fallback+/b.map"]}, ["/a.map", "/b.map"]),
@@ -183,12 +186,11 @@ class TestMaps:
     @pytest.mark.parametrize(
         ("written", "why"),
         [
-            ("https://maps.example/x", "maps from URLs"),
-            ("key=abc+http://maps.example/x", "maps from URLs"),
+            ("key=abc+http://maps.example/x", "signatures of maps"),
+            ("glob;fallback+sign+https://maps.example/x", "signatures of maps"),
             ("*.bad.example", "entries go into a list"),
             ("regexp;/a.map", "maps of type regexp"),
             ({"url": "re;/a.map"}, "maps of type re"),
-            ("/a.map.zst", "compressed"),
             ({"external": True, "backend": "http://127.0.0.1/"}, "over HTTP for each key"),
             ({}, "the map is empty"),
             ([], "the map is empty"),
@@ -200,7 +202,7 @@ class TestMaps:
         assert why in text
 
     def test_what_can_be_had_of_a_map_is_taken(self) -> None:
-        tree, text = imported({"bad_mxs": ["/a.map", "https://maps.example/x"]})
+        tree, text = imported({"bad_mxs": ["/a.map", "sign+https://maps.example/x"]})
         assert tree["mx_check"]["bad_mxs"] == "/a.map"
         assert 'bad_mxs: ["https://maps.example/x"] this part is missing' in text
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mxcheck_service.log import (
+    MASK,
     MOST_KINDS,
     REPEAT_SECONDS,
     SHORTEST_SECRET,
@@ -21,6 +22,7 @@ from mxcheck_service.log import (
     LogLevel,
     configure,
     escape,
+    set_level,
 )
 from tests.unit.fakes import FakeClock
 
@@ -228,3 +230,15 @@ def test_configure_sends_the_log_to_standard_error(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert [json.loads(line)["message"] for line in captured.err.splitlines()] == ["but this"]
+
+
+def test_a_changed_level_is_that_of_structlog_too(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("warning", "text", {"a secret"})
+    structlog.get_logger().bind(logger="test").info("unseen")
+    set_level("info")
+    structlog.get_logger().bind(logger="test").info("seen, without a secret")
+    told = capsys.readouterr().err
+    assert "unseen" not in told
+    assert f"seen, without {MASK.decode()}" in told
