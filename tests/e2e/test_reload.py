@@ -166,6 +166,18 @@ async def test_sighup_reads_settings_and_maps(white: Path) -> None:
         assert f"changed: server.log_level, mx_check.symbol_white_mx, {white}" in service.log
 
 
+async def test_changed_log_level_is_that_of_the_line_of_each_check() -> None:
+    settings: dict[str, Any] = {"mx_check": {"exclude_domains": ["*.test"]}, "server": {"log_level": "warning"}}
+    async with one(settings) as (service, session):
+        assert await knows(session, service, "before.test")
+        settings["server"] = {"host": "127.0.0.1", "port": 1, "log_level": "info"}
+        write_config(config_of(service).parent, settings)
+        assert (await reload(service, session))[0] == 200
+        assert await knows(session, service, "after.test")
+        await until(lambda: "after.test" in service.log, "the check has a line")
+        assert "before.test" not in service.log
+
+
 async def test_broken_settings_file_leaves_everything_as_it_was(white: Path) -> None:
     settings: dict[str, Any] = {"mx_check": {"exclude_domains": str(white)}, "maps": NEVER}
     async with one(settings) as (service, session):
