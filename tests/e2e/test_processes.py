@@ -21,7 +21,7 @@ from tests.lab.waiting import poll_until
 
 LOCK_TTL = 4
 """Seconds a probe lock lives under the settings of `processes`: connect + read + 1, rounded up."""
-PROMPTLY = 3.0
+PROMPTLY = 15.0
 """Far below drain_seconds, and enough for an interpreter to end on a busy machine."""
 QUESTION = {"sender": "user@target.test"}
 
@@ -220,7 +220,7 @@ class TestStop:
             assert "Traceback" not in service.log
 
     async def test_with_nothing_under_way_it_ends_at_once_even_with_idle_clients(self, new_service: NewService) -> None:
-        with new_service(server={"drain_seconds": 30}) as service:
+        with new_service(server={"drain_seconds": 60}) as service:
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"{service.url}/healthz") as response:
                     assert response.status == 200
