@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import report
 from bench.load import Cost, Server, cost, same
-from bench.stage import OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import ALL_IN_REDIS, OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -39,9 +39,8 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             redis = stack.enter_context(RedisServer())
         fill(redis, 3)
         stack.enter_context(on_core(SERVER_CORE))
-        settings = {"mx_check": {"test_mode": True}}
-        near = stack.enter_context(Service(settings | {"cache": {"url": redis.url}}, name="near"))
-        far = stack.enter_context(Service(settings | {"cache": {"url": redis.url, "near_entries": 0}}, name="far"))
+        near = stack.enter_context(Service(ALL_IN_REDIS | {"cache": {"url": redis.url}}, name="near"))
+        far = stack.enter_context(Service(ALL_IN_REDIS | {"cache": {"url": redis.url, "near_entries": 0}}, name="far"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name, body in REQUESTS.items():
             reply = asyncio.run(near.check(body)).body

@@ -24,6 +24,8 @@ OTHER_CORE: Final = _cores[-1]
 """What is measured has a core of its own; its callers, and whatever it calls itself, share the other one."""
 
 ZONE: Final = "bench.test"
+ALL_IN_REDIS: Final = {"mx_check": {"test_mode": True}, "dns": {"nameservers": ["127.0.0.1:9"]}}
+"""Settings where nothing is to be looked up: what is missing in Redis after all is asked of nobody."""
 _DAY: Final = 86_400
 _BATCH: Final = 5_000
 _OK: Final = b"+OK\r\n"
