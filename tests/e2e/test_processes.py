@@ -153,7 +153,7 @@ class TestOneLock:
             assert names(reply) == ["MX_GOOD"]
             assert not reply.body["partial"]
             assert peer.connections == 2
-            assert entry(redis_server, peer) == "gd"
+            await until(lambda: entry(redis_server, peer) == "gd", "the verdict is written")
 
     async def test_in_the_reference_a_killed_holder_blocks_its_target_for_the_lifetime_of_the_lock(
         self, new_service: NewService, target: Callable[..., Peer], redis_server: RedisServer
