@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import report
 from bench.load import Cost, Server, cost, same
-from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import ALL_IN_REDIS, OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -39,7 +39,7 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             redis = stack.enter_context(RedisServer())
         fill(redis, 3)
         stack.enter_context(on_core(SERVER_CORE))
-        settings = {"mx_check": {"test_mode": True}, "cache": {"url": redis.url}, "server": QUIET}
+        settings = ALL_IN_REDIS | {"cache": {"url": redis.url}}
         info = {"server": {"log_level": "info", "log_format": "json"}}
         near = stack.enter_context(Service(settings, name="near"))
         logged = stack.enter_context(Service(settings | info, name="logged"))

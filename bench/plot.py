@@ -1,6 +1,6 @@
 """Draws the result files: `python -m bench.plot [--results FOLDER] [--out FOLDER]` writes an SVG for each to docs/img.
 
-What is drawn depends on the result files alone, to the last byte. Needs matplotlib (the extra `bench`).
+What is drawn depends on the result files alone, to the last byte. Needs matplotlib.
 """
 
 import argparse

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import report
-from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import ALL_IN_REDIS, OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.process import missing
 from tests.lab.redis import RedisServer
 from tests.lab.rspamd import Rspamd
@@ -90,8 +90,7 @@ def measure(messages: int) -> dict[str, dict[str, list[list[float]]]]:
         stack.enter_context(on_core(OTHER_CORE))
         redis = stack.enter_context(RedisServer())
         fill(redis, 3)
-        settings = {"cache": {"url": redis.url}, "mx_check": {"test_mode": True}, "server": QUIET}
-        service = stack.enter_context(Service(settings))
+        service = stack.enter_context(Service(ALL_IN_REDIS | {"cache": {"url": redis.url}}))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         return {kind: _measure(kind, messages, redis, service, folder) for kind in KINDS}
 

@@ -25,7 +25,18 @@ import uvloop
 
 from bench import report
 from bench.load import WARM, Cost, ask, cost, same, varied, wrk
-from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, address, domain, fill, in_turn, on_core, resident_bytes
+from bench.stage import (
+    ALL_IN_REDIS,
+    OTHER_CORE,
+    SERVER_CORE,
+    ZONE,
+    address,
+    domain,
+    fill,
+    in_turn,
+    on_core,
+    resident_bytes,
+)
 from mxcheck_service.core.maplist import GlobMap, MapEntry, RadixMap
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
@@ -171,15 +182,7 @@ def _start(stack: ExitStack, near_entries: Mapping[int, int], *, filled: int) ->
     fill(redis, filled)
     with on_core(SERVER_CORE):
         services = {
-            size: stack.enter_context(
-                Service(
-                    {
-                        "cache": {"url": redis.url, "near_entries": entries},
-                        "mx_check": {"test_mode": True},
-                        "server": QUIET,
-                    }
-                )
-            )
+            size: stack.enter_context(Service(ALL_IN_REDIS | {"cache": {"url": redis.url, "near_entries": entries}}))
             for size, entries in near_entries.items()
         }
     return redis, services

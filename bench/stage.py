@@ -26,6 +26,12 @@ OTHER_CORE: Final = _cores[-1]
 ZONE: Final = "bench.test"
 QUIET: Final = {"log_level": "warning"}
 """The section `server` of a service that has no line for each check; `bench.hot` shows what the lines cost."""
+ALL_IN_REDIS: Final = {
+    "mx_check": {"test_mode": True},
+    "dns": {"nameservers": ["127.0.0.1:9"]},
+    "server": QUIET,
+}
+"""Settings where nothing is to be looked up: what is missing in Redis after all is asked of nobody."""
 _DAY: Final = 86_400
 _BATCH: Final = 5_000
 _OK: Final = b"+OK\r\n"

@@ -20,7 +20,7 @@ import uvloop
 
 from bench import report
 from bench.load import WARM, ask, varied, wrk
-from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, cpu_seconds, domain, fill, on_core, resident_bytes
+from bench.stage import ALL_IN_REDIS, OTHER_CORE, SERVER_CORE, ZONE, cpu_seconds, domain, fill, on_core, resident_bytes
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -66,12 +66,7 @@ def measure(requests: int, domains: int, near: int, seconds: int) -> list[Sample
             redis = stack.enter_context(RedisServer())
         fill(redis, domains)
         with on_core(SERVER_CORE):
-            settings = {
-                "cache": {"url": redis.url, "near_entries": near},
-                "mx_check": {"test_mode": True},
-                "server": QUIET,
-            }
-            service = stack.enter_context(Service(settings))
+            service = stack.enter_context(Service(ALL_IN_REDIS | {"cache": {"url": redis.url, "near_entries": near}}))
         _verify(service, domains)
         samples = [Sample(0, resident_bytes(service.pid) / _MIB, 0.0)]
         started = time.monotonic()

@@ -54,7 +54,6 @@ class CacheUrl:
     """
 
     kind: Kind
-    text: str
     nodes: tuple[Address, ...] = ()
     service: str = ""
     database: int = 0
@@ -72,7 +71,7 @@ def parse(text: str) -> CacheUrl:
     if kind is Kind.SERVER:
         parse_url(text)
     if kind in (Kind.MEMORY, Kind.SERVER):
-        return CacheUrl(kind, text)
+        return CacheUrl(kind)
     try:
         parts = urlsplit(text)
     except ValueError:  # brackets that are no IPv6 address's
@@ -85,7 +84,6 @@ def parse(text: str) -> CacheUrl:
     service, database = _path(parts.path, kind)
     return CacheUrl(
         kind,
-        text,
         nodes,
         service,
         database,

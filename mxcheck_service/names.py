@@ -78,13 +78,11 @@ class Names:
 
     async def _domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         entry = await self._cache.domain(domain, trace)
+        if entry is None and not await self._is_ours("d", domain):
+            entry = await self._from_another("d", domain, lambda: self._cache.domain(domain, trace))
         match entry:
             case None:
-                if await self._is_ours("d", domain):
-                    return await self._resolve_domain(domain, trace), False
-                found: DomainEntry | None
-                found = await self._from_another("d", domain, lambda: self._cache.domain(domain, trace))
-                return (await self._resolve_domain(domain, trace) if found is None else found), False
+                return await self._resolve_domain(domain, trace), False
             case AddressList():
                 # A list that lacks an enabled family says nothing about the MX records, which were asked for already.
                 usable = self._usable(entry)

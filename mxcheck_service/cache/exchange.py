@@ -1,7 +1,7 @@
 """Commands to one Redis server and its replies, on a connection of redis-py's.
 
-What redis-py's pipelines do, less what a pipeline of plain commands can do without: its encoder and a time limit for
-every single reply cost several times what is done here.
+What redis-py's pipelines do, less what a pipeline of plain commands can do without: an encoder in Python, and a time
+limit for every single reply.
 """
 
 import asyncio

@@ -74,7 +74,7 @@ class CacheLayers:
         return None if value is None else codec.decode_domain(value)
 
     async def store_domain(self, domain: str, entry: DomainEntry) -> None:
-        await self._store_dns(f"{self._prefix}:d:{domain}", entry, codec.encode(entry, implicit=True))
+        await self._store_dns(self._key("d", domain), entry, codec.encode(entry, implicit=True))
 
     async def hosts(self, names: Sequence[str], trace: Trace) -> list[HostEntry | None]:
         """Return the `m:` entries of several hosts, in their order."""
@@ -84,7 +84,7 @@ class CacheLayers:
         return [None if value is None else codec.decode_host(value) for value in values]
 
     async def store_host(self, name: str, entry: HostEntry) -> None:
-        await self._store_dns(f"{self._prefix}:m:{name}", entry, codec.encode(entry))
+        await self._store_dns(self._key("m", name), entry, codec.encode(entry))
 
     async def addresses(self, ips: Sequence[str], trace: Trace) -> list[AddressEntry | None]:
         """Return the `i:` entries of several addresses, in their order."""
@@ -93,11 +93,11 @@ class CacheLayers:
 
     async def store_verdict(self, ip: str, outcome: Outcome) -> None:
         """Write a verdict over the lock, with the lifetime of its kind."""
-        await self._backend.put(self._address_key(ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
+        await self._backend.put(self._key("i", ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
 
     async def claim(self, ip: str) -> Claim | Outcome:
         """Claim the probe of an address; an Outcome is a verdict that another worker has published meanwhile."""
-        key = self._address_key(ip)
+        key = self._key("i", ip)
         try:
             if await self._backend.set_if_absent(key, LOCK, lock_ttl(self._settings)):
                 return Claim.WON
@@ -116,7 +116,7 @@ class CacheLayers:
     async def force_claim(self, ip: str) -> Claim:
         """Write the lock over whatever stands there. For garbage only, which would fail every ordinary claim."""
         try:
-            await self._backend.set(self._address_key(ip), LOCK, lock_ttl(self._settings))
+            await self._backend.set(self._key("i", ip), LOCK, lock_ttl(self._settings))
         except CacheError as error:
             _log.error("probe lock of %s: %s", ip, error)
             return Claim.FAILED
@@ -128,7 +128,7 @@ class CacheLayers:
         Nobody gives it up: the claim ends after so many seconds. When the cache fails everybody wins.
         """
         try:
-            return await self._backend.set_if_absent(f"{self._prefix}:r:{layer}:{name}", LOCK, math.ceil(seconds))
+            return await self._backend.set_if_absent(self._key(f"r:{layer}", name), LOCK, math.ceil(seconds))
         except CacheError as error:
             _log.debug("claim of %s %s: %s", layer, name, error)
             return True
@@ -136,12 +136,9 @@ class CacheLayers:
     async def release(self, ip: str) -> None:
         """Give a lock up without a verdict. Only for its holder, while it holds."""
         try:
-            await self._backend.delete(self._address_key(ip))
+            await self._backend.delete(self._key("i", ip))
         except CacheError as error:
             _log.error("probe lock of %s: not released, it expires: %s", ip, error)
-
-    def _address_key(self, ip: str) -> str:
-        return f"{self._prefix}:i:{ip}"
 
     def known_for(self, key: str, value: str) -> float:
         """Return for how many seconds more a key is known to hold a value (see `CacheBackend.known_for`)."""
@@ -154,7 +151,7 @@ class CacheLayers:
 
     async def entry(self, layer: Layer, name: str) -> Entry | None:
         """Return what the cache itself holds for a name, whatever is kept near; raises CacheError."""
-        key = f"{self._prefix}:{layer}:{name}"
+        key = self._key(layer, name)
         value = await self._backend.get(key)
         (left,) = await self._backend.seconds_left([key])
         if value is None or not left:
@@ -164,13 +161,16 @@ class CacheLayers:
 
     async def purge(self, layer: Layer, name: str) -> str:
         """Delete what the cache holds for a name, and return the key; raises CacheError."""
-        key = f"{self._prefix}:{layer}:{name}"
+        key = self._key(layer, name)
         await self._backend.delete(key)
         return key
 
     def watch(self, layer: str, name: str) -> AbstractContextManager[asyncio.Event | None]:
         """Yield an event that is set when an entry may have changed; None: nothing tells."""
-        return self._backend.watch(f"{self._prefix}:{layer}:{name}")
+        return self._backend.watch(self._key(layer, name))
+
+    def _key(self, layer: str, name: str) -> str:
+        return f"{self._prefix}:{layer}:{name}"
 
     async def _store_dns(self, key: str, entry: DomainEntry | HostEntry, value: str) -> None:
         ttl = self._lifetime(entry)
@@ -196,7 +196,7 @@ class CacheLayers:
         return lifetime - left if lifetime and 0 < left <= lifetime else None
 
     async def _read(self, layer: Layer, names: Sequence[str], trace: Trace) -> list[str | None]:
-        keys = [f"{self._prefix}:{layer}:{name}" for name in names]
+        keys = [self._key(layer, name) for name in names]
         try:
             values = await self._backend.get_many(keys)
         except CacheError as error:

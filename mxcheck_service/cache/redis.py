@@ -12,7 +12,6 @@ from redis.exceptions import ClusterDownError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from mxcheck_service.cache import servers
 from mxcheck_service.cache.batch import Batches
 from mxcheck_service.cache.exchange import Command, Executor
 from mxcheck_service.counts import Reads
@@ -21,11 +20,6 @@ from mxcheck_service.ports import CacheError
 _log = logging.getLogger(__name__)
 
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
-
-
-def connect(url: str, *, timeout: float, max_connections: int, batching: bool = True) -> "RedisCache":
-    """Return a cache on the servers that the URL names; see `cache.servers.connect`."""
-    return RedisCache(servers.connect(url, timeout=timeout, max_connections=max_connections), batching=batching)
 
 
 class RedisCache:

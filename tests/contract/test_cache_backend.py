@@ -13,9 +13,10 @@ import pytest
 import redis.asyncio
 
 from mxcheck_service.cache.memory import MemoryCache
-from mxcheck_service.cache.redis import RedisCache, connect
+from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.servers import OneServer
 from mxcheck_service.ports import CacheBackend, CacheError
+from tests.contract.caches import connect
 from tests.lab.redis import RedisServer
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel

@@ -160,6 +160,24 @@ async def test_an_answer_overtaken_by_a_change_is_not_kept(b: Bench) -> None:
     assert await b.read("p:a") == "new"
 
 
+@pytest.mark.parametrize("told_again", [False, True], ids=["flushed", "not told for a while"])
+async def test_an_answer_from_before_everything_was_forgotten_is_not_kept(b: Bench, told_again: bool) -> None:
+    await b.other.set("p:a", "old", ex=60)
+    await b.settled()
+    b.far.answered.clear()
+    b.far.pass_on.clear()
+    reading = asyncio.create_task(b.read("p:a"))
+    await b.far.answered.wait()
+    if told_again:
+        b.near.end()
+        b.near.begin()
+    else:
+        b.near.forget(None)
+    b.far.pass_on.set()
+    assert await reading == "old"
+    assert not b.near.entries.known_for([("p:a", "old")])
+
+
 async def test_locks_are_never_kept(b: Bench) -> None:
     await b.other.set("p:i:192.0.2.1", "l", ex=60)
     await b.settled()

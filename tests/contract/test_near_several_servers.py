@@ -8,9 +8,10 @@ import pytest
 
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.near import NearCache
-from mxcheck_service.cache.redis import RedisCache, connect
+from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.ports import SystemClock
+from tests.contract.caches import connect
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel
 

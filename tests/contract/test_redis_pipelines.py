@@ -8,8 +8,9 @@ import pytest
 
 from mxcheck_service.cache import batch, servers
 from mxcheck_service.cache.exchange import Command
-from mxcheck_service.cache.redis import RedisCache, connect
+from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.ports import CacheError
+from tests.contract.caches import connect
 from tests.lab.redis import RedisServer
 
 

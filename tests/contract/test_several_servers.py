@@ -12,9 +12,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.exchange import Command
-from mxcheck_service.cache.redis import connect
 from mxcheck_service.cache.servers import Servers
 from mxcheck_service.ports import CacheBackend, CacheError
+from tests.contract.caches import connect
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel
 

@@ -88,7 +88,6 @@ def test_zipf(tmp_path: Path) -> None:
 
 
 def test_the_committed_results_are_drawn_the_same_each_time(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     drawn = []
     for folder in (tmp_path / "1", tmp_path / "2"):
         bench("plot", "--out", str(folder))

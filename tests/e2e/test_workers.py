@@ -263,6 +263,7 @@ class TestStop:
     async def test_with_nothing_under_way_it_ends_at_once(
         self, settings: dict[str, Any], number: signal.Signals
     ) -> None:
+        settings["server"] |= {"drain_seconds": 60.0}
         async with serving(settings) as service:
             os.kill(service.pid, number)
             assert await service.ended(within=PROMPTLY) == 0
@@ -270,7 +271,9 @@ class TestStop:
     async def test_a_signal_before_the_workers_are_up_ends_it_too(
         self, settings: dict[str, Any], tmp_path: Path
     ) -> None:
-        config = write_config(tmp_path, settings | {"server": {"workers": 8, "port": free_port()}})
+        config = write_config(
+            tmp_path, settings | {"server": {"workers": 8, "port": free_port(), "drain_seconds": 60.0}}
+        )
         child = Child("mxcheck", [*COMMAND, "serve", "--config", str(config)], tmp_path / "log")
         child.start(lambda: bool(psutil.Process(child.pid).children()))
         processes = [process.pid for process in psutil.Process(child.pid).children()]

@@ -11,11 +11,11 @@ SECRET = "s3cr3t"
 
 @pytest.mark.parametrize("text", ["redis://h:1/2", "rediss://h", "unix:///s.sock?db=1", "redis://:p%40ss@h"])
 def test_one_server_is_left_to_redis_py(text: str) -> None:
-    assert parse(text) == CacheUrl(Kind.SERVER, text)
+    assert parse(text) == CacheUrl(Kind.SERVER)
 
 
 def test_memory_is_memory() -> None:
-    assert parse("memory://") == CacheUrl(Kind.MEMORY, "memory://")
+    assert parse("memory://") == CacheUrl(Kind.MEMORY)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/0"])

