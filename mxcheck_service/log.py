@@ -123,10 +123,13 @@ class HoldRepeats(logging.Filter):
 
 
 def configure(level: LogLevel, kind: LogFormat, secrets: Collection[str] = ()) -> None:
-    """Send the log of the whole process to standard error; `secrets` are masked wherever they turn up."""
+    """Send the log of the whole process to standard error; `secrets` are masked wherever they turn up.
+
+    The level is that of the standard library's root logger; who writes through structlog asks there first.
+    """
     structlog.configure(
         processors=[Line(kind, secrets)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=StandardError,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -21,6 +21,9 @@ from mxcheck_service.web.schema import CheckReply, Problem
 REQUEST_ID: Final = "X-Request-Id"
 """The header that names a request; a reply has it when the request had."""
 
+_log = logging.getLogger(__name__)
+"""Its level alone: that of the process, whenever it changes."""
+
 _SANE = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z0-9._\[\]-]{1,64}", re.ASCII)
 # With these a line has less than 4096 octets, which a pipe takes as a whole from whichever worker.
@@ -37,19 +40,17 @@ def taken_over(given: str) -> str:
 
 
 class RequestLog:
-    """Writes the lines, if the level that was configured when it was made lets them through."""
+    """Writes the lines where a log was configured before it was made, while the level lets them through."""
 
     def __init__(self) -> None:
-        log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(logger=__name__)
-        on = structlog.is_configured() and log.is_enabled_for(logging.INFO)
-        self._write = log.info if on else None
+        self._write = structlog.get_logger().bind(logger=__name__).info if structlog.is_configured() else None
         # An id needs no secret, only to be another one than those of all other processes.
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     def checked(self, request: web.Request, client_ip: str | None, reply: CheckReply) -> None:
         """Write the line of a request that was answered with this reply."""
-        if self._write is None:
+        if self._write is None or not _log.isEnabledFor(logging.INFO):
             return
         self._write(
             "check",
@@ -68,7 +69,7 @@ class RequestLog:
 
     def refused(self, request: web.Request, endpoint: str, response: web.Response, seconds: float) -> None:
         """Write the line of a request that was answered with this problem document."""
-        if self._write is None:
+        if self._write is None or not _log.isEnabledFor(logging.INFO):
             return
         assert isinstance(response.body, bytes)
         problem: Problem = orjson.loads(response.body)

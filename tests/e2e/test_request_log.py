@@ -220,4 +220,5 @@ def test_a_line_that_cannot_be_written_costs_nobody_an_answer(stderr: str, tmp_p
             assert status in reply.partition(b"\r\n")[0]
     finally:
         child.terminate()
-        assert child.wait() == 0
+        # 120 is Python's word for a standard error that could not be flushed at the end.
+        assert child.wait() in (0, 120)

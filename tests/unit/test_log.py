@@ -19,7 +19,6 @@ from mxcheck_service.log import (
     HoldRepeats,
     Line,
     LogFormat,
-    LogLevel,
     configure,
     escape,
     set_level,
@@ -204,18 +203,18 @@ def test_a_secret_within_another_one_leaves_nothing_of_it() -> None:
     assert line("text", "sent secret-token", "secret", "secret-token").endswith("sent **********")
 
 
-@pytest.mark.parametrize(("level", "expected"), [("info", ["one", "two"]), ("warning", ["two"])])
-def test_configure_gives_structlog_the_same_place_level_and_form(
-    level: LogLevel, expected: list[str], root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+def test_configure_gives_structlog_the_same_place_and_form(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure(level, "json", ["a-secret"])
-    log = structlog.get_logger().bind(logger="test")
-    log.info("one", field="a-secret")
-    log.warning("two")
+    configure("warning", "json", ["a-secret"])
+    structlog.get_logger().bind(logger="test").info("one", field="a-secret")
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert [json.loads(line)["message"] for line in captured.err.splitlines()] == expected
-    assert "a-secret" not in captured.err
+    (written,) = captured.err.splitlines()
+    assert (
+        json.loads(written).items()
+        >= {"level": "info", "logger": "test", "message": "one", "field": "**********"}.items()
+    )
 
 
 def test_configure_sends_the_log_to_standard_error(

@@ -59,6 +59,17 @@ def test_nothing_is_written_unless_it_is_asked_for(
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_level_may_change_at_any_time(root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning", "json")
+    log = RequestLog()
+    request = make_mocked_request("POST", "/v1/check")
+    for level in ("INFO", "WARNING", "DEBUG"):
+        root_logger.setLevel(level)
+        log.checked(request, None, answer(f"{level}.test", 1))
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["domains"][0]["domain"] for line in lines] == ["INFO.test", "DEBUG.test"]
+
+
 def test_ids_of_two_processes_differ(root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     configure("info", "json")
     request = make_mocked_request("POST", "/v1/check")
