@@ -174,7 +174,7 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, web.RequestPayloadError):
         # Nothing of use can follow on this connection; without an end aiohttp would read on, and crash.
         request.content.feed_eof()
-        broken = problem(400, "the body cannot be read: its chunks or its Content-Encoding are broken")
+        broken = problem(400, "the body is not encoded as its header fields say")
         broken.force_close()
         return broken
     _log.error("%s %s crashed", request.method, request.path, exc_info=error)

@@ -20,7 +20,7 @@ _ROUTES: Final = (
     (web.post, "/checkv2", Gate.guarded, rspamd.check),
     (web.get, "/ping", Gate.open, rspamd.ping),
 )
-_UNROUTED: Final = "/{path:.*}"
+_UNROUTED: Final = r"/{path:(?s:.*)}"
 
 ENDPOINTS: Final = tuple(dict.fromkeys(path for _, path, _, _ in _ROUTES))
 """The paths that requests are counted by."""
@@ -38,11 +38,11 @@ def routes(gate: Gate) -> list[web.RouteDef]:
 
 def _not_allowed(methods: list[str]) -> Handler:
     # aiohttp answers HEAD wherever there is a GET.
-    allowed = [*methods, *([hdrs.METH_HEAD] if hdrs.METH_GET in methods else [])]
+    allowed = ",".join(method if method != hdrs.METH_GET else "GET,HEAD" for method in methods)
 
     async def serve(request: web.Request, state: State) -> web.Response:
         return problem(
-            405, f"{request.method} {request.path}: the method is not allowed", headers={hdrs.ALLOW: ", ".join(allowed)}
+            405, f"{request.method} {request.path}: the method is not allowed", headers={hdrs.ALLOW: allowed}
         )
 
     return serve

@@ -222,7 +222,7 @@ async def test_a_body_that_is_not_in_its_encoding_is_400(client: Client, caplog:
     ) as response:
         assert response.status == 400
         assert response.headers["Connection"] == "close"
-        assert "cannot be read" in (await response.json())["detail"]
+        assert "not encoded as" in (await response.json())["detail"]
     assert caplog.text == ""
 
 
