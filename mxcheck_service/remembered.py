@@ -62,5 +62,6 @@ class RememberedLookups(Generic[T]):
         """Remember a lookup, if it would end the same again."""
         if trace.repeatable:
             self._lookups[domain] = Remembered(lookup, tuple(trace.reads.items()), {})
+            self._lookups.move_to_end(domain)
             if len(self._lookups) > self._max_entries:
                 self._lookups.popitem(last=False)

@@ -6,15 +6,12 @@ as the next pipeline. There is one at a time: commands take effect in the order 
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from mxcheck_service.cache.exchange import Command
 from mxcheck_service.ports import CacheError
-
-_log = logging.getLogger(__name__)
 
 MOST_TOGETHER: Final = 256
 """Requests of one pipeline, so that it does not outlast the time that a command has."""
@@ -23,6 +20,7 @@ MOST_WAITING: Final = 10_000
 
 Execute = Callable[[Sequence[Command]], Awaitable[Sequence[Any]]]
 """Returns a reply or an error for each command; raises CacheError when there are none."""
+_Request = tuple[Sequence[Command], asyncio.Future[Sequence[Any]]]
 
 
 class Batches:
@@ -30,7 +28,7 @@ class Batches:
 
     def __init__(self, execute: Execute) -> None:
         self._execute = execute
-        self._waiting: list[tuple[Sequence[Command], asyncio.Future[Sequence[Any]]]] = []
+        self._waiting: list[_Request] = []
         self._sending: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -59,12 +57,11 @@ class Batches:
                 batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
                 try:
                     replies = iter(await self._execute([command for commands, _ in batch for command in commands]))
+                except asyncio.CancelledError:
+                    self._fail(batch, CacheError("Redis: the process ends"))
+                    raise
                 except Exception as error:
-                    # Whatever waits would fail the same way, one time limit after the other.
-                    failed, self._waiting = batch + self._waiting, []
-                    for _, future in failed:
-                        if not future.done():
-                            future.set_exception(error)
+                    self._fail(batch, error)
                 else:
                     for commands, future in batch:
                         own = list(islice(replies, len(commands)))
@@ -72,3 +69,10 @@ class Batches:
                             future.set_result(own)
         finally:
             self._sending = None
+
+    def _fail(self, batch: list[_Request], error: Exception) -> None:
+        """Fail these requests and whatever waits: it would fail the same way, one time limit after the other."""
+        failed, self._waiting = batch + self._waiting, []
+        for _, future in failed:
+            if not future.done():
+                future.set_exception(error)

@@ -56,9 +56,7 @@ class NearCache:
                 _set(watches)
             return
         for key in keys:
-            self.entries.drop(key)
-            if key in self._fetching:
-                self._changed.add(key)
+            self._drop(key)
             _set(self._watches.get(key, ()))
 
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
@@ -77,25 +75,25 @@ class NearCache:
         try:
             await self._far.set(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def put(self, key: str, value: str, ttl: int) -> None:
         try:
             await self._far.put(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def set_if_absent(self, key: str, value: str, ttl: int) -> bool:
         try:
             return await self._far.set_if_absent(key, value, ttl)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     async def delete(self, key: str) -> None:
         try:
             await self._far.delete(key)
         finally:
-            self.forget([key])
+            self._drop(key)
 
     @contextmanager
     def watch(self, key: str) -> Iterator[asyncio.Event | None]:
@@ -118,6 +116,12 @@ class NearCache:
         self.end()
         await self._far.close()
 
+    def _drop(self, key: str) -> None:
+        """Forget a key that we change. Who watches it is told when Redis tells of the change: there may be none."""
+        self.entries.drop(key)
+        if key in self._fetching:
+            self._changed.add(key)
+
     async def _fetch(self, keys: Sequence[str]) -> list[str | None]:
         """Read from Redis, and keep what has not changed meanwhile."""
         if not self._coherent:
@@ -126,11 +130,12 @@ class NearCache:
         for key in keys:
             self._fetching[key] = self._fetching.get(key, 0) + 1
         try:
-            values = await self._far.get_many(keys)
+            # Counted from before each question, so that a near entry is no older than allowed, and ends no later than
+            # the far one.
             ends = dict.fromkeys(keys, self._clock.monotonic() + self._longest)
+            values = await self._far.get_many(keys)
             found = [key for key, value in zip(keys, values, strict=True) if value is not None]
             if found:
-                # Counted from before the question, so that the near entry ends no later than the far one.
                 asked = self._clock.monotonic()
                 for key, left in zip(found, await self._far.seconds_left(found), strict=True):
                     ends[key] = min(ends[key], asked + left)

@@ -111,4 +111,4 @@ async def _listen(pubsub: Any, near: NearCache) -> None:
             tried = False
             if message["type"] == "message":
                 keys = message["data"]
-                near.forget(None if keys is None else [key.decode("latin-1") for key in keys])
+                near.forget(None if keys is None else [key.decode("utf-8", "replace") for key in keys])

@@ -136,6 +136,8 @@ def _failure(request: web.Request, error: Exception) -> web.Response:
         return problem(error.status, error.detail, error.errors)
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return problem(error.status, error.text or "the body is too large")
+    if isinstance(error, web.RequestPayloadError):
+        return problem(400, "the body is not encoded as its header fields say")
     _log.error("%s %s crashed", request.method, request.path, exc_info=error)
     return problem(500, "a defect of the service; its log has the details")
 

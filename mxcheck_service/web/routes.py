@@ -16,7 +16,7 @@ _ROUTES: Final = (
     (web.post, "/checkv2", Gate.guarded, rspamd.check),
     (web.get, "/ping", Gate.open, rspamd.ping),
 )
-_UNROUTED: Final = "/{path:.*}"
+_UNROUTED: Final = r"/{path:(?s:.*)}"
 
 ENDPOINTS: Final = tuple(dict.fromkeys(path for _, path, _, _ in _ROUTES))
 """The paths that requests are counted by."""
@@ -31,10 +31,11 @@ def routes(gate: Gate) -> list[web.RouteDef]:
 def _unrouted(known: list[web.RouteDef]) -> Handler:
     allowed: dict[str, list[str]] = {}
     for route in known:
-        allowed.setdefault(route.path, []).append(route.method)
+        # aiohttp answers HEAD wherever it answers GET.
+        allowed.setdefault(route.path, []).extend(["GET", "HEAD"] if route.method == "GET" else [route.method])
 
     async def unrouted(request: web.Request, state: State) -> web.Response:
-        methods = allowed.get(request.path)
+        methods = allowed.get(request.rel_url.path_safe)
         if methods is None:
             return problem(404, f"{request.method} {request.path}: there is no such path")
         return problem(

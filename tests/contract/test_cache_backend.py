@@ -4,6 +4,7 @@ Redis as one server over TCP, TLS and a unix socket, as a cluster, and under sen
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
@@ -19,7 +20,10 @@ from tests.lab.redis import RedisServer
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel
 
-BACKENDS = ("memory", "fakeredis", "redis", "rediss", "unix", "redis with password", "cluster", "sentinel")
+BACKENDS = (
+    *("memory", "fakeredis", "redis", "redis without batching", "rediss", "unix", "redis with password"),
+    *("cluster", "sentinel"),
+)
 
 
 class StillClock:
@@ -101,7 +105,7 @@ async def backend_and_expiry(request: pytest.FixtureRequest) -> AsyncIterator[tu
     server.flush()
     trusting = f"{server.tls_url}?ssl_ca_certs={server.ca_file}"
     url = {"rediss": trusting, "unix": server.unix_url}.get(request.param, server.url)
-    cache = connect(url, timeout=5, max_connections=4)
+    cache = connect(url, timeout=5, max_connections=4, batching=request.param != "redis without batching")
     async with redis.asyncio.Redis.from_url(server.url) as observer:
         yield cache, RedisExpiry(observer)
     await cache.close()
@@ -175,6 +179,57 @@ async def test_a_deleted_key_is_gone_and_may_be_deleted_again(cache: CacheBacken
     await cache.delete("k")
     await cache.delete("k")
     assert await cache.get("k") is None
+
+
+async def test_what_was_put_is_found_by_whatever_is_asked_later(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.put("k", "put", 60)
+    found = await asyncio.gather(cache.get("k"), cache.get_many(["x", "k"]), cache.set_if_absent("k", "claimed", 60))
+    assert list(found) == ["put", [None, "put"], False]
+    assert await cache.get("k") == "put"
+
+
+async def test_what_was_put_has_its_lifetime_and_replaces_what_was_there(cache: CacheBackend, expiry: Expiry) -> None:
+    await cache.set("k", "old", 1000)
+    await cache.put("k", "new", 30)
+    assert await cache.get("k") == "new"
+    assert 29 < await expiry.ttl("k") <= 30
+
+
+async def test_a_value_set_after_one_was_put_stays(cache: CacheBackend) -> None:
+    await cache.put("k", "1", 60)
+    await cache.set("k", "2", 60)
+    await cache.put("k", "3", 60)
+    await cache.delete("k")
+    assert await cache.get("k") is None
+    await cache.put("k", "4", 60)
+    await cache.put("k", "5", 60)
+    assert await cache.get_many(["k"]) == ["5"]
+
+
+async def test_nothing_read_stands_for_ever(cache: CacheBackend) -> None:
+    assert cache.known_for(()) == math.inf
+
+
+async def test_a_value_that_is_not_the_one_read_has_changed(cache: CacheBackend) -> None:
+    await cache.set("k", "v", 60)
+    await cache.get_many(["k"])
+    assert not cache.known_for([("k", "other")])
+    assert not cache.known_for([("k", None)])
+    assert not cache.known_for([("k", "v"), ("l", "w")])
+    await cache.delete("k")
+    assert not cache.known_for([("k", "v")])
+
+
+async def test_what_does_not_know_without_asking_says_so(cache: CacheBackend) -> None:
+    await cache.set("k", "v", 60)
+    knows = isinstance(cache, MemoryCache)
+    assert cache.known_for([("k", "v")]) == (60 if knows else 0)
+    assert cache.known_for([("absent", None)]) == (math.inf if knows else 0)
+
+
+async def test_none_of_them_tells_of_changes_by_itself(cache: CacheBackend) -> None:
+    with cache.watch("k") as told:
+        assert told is None
 
 
 async def test_ping_says_nothing_when_all_is_well(cache: CacheBackend) -> None:
@@ -262,6 +317,27 @@ async def test_memory_forgets_what_was_longest_unused() -> None:
     await cache.set("c", "3", 60)
     assert await cache.get_many(["a", "b", "c"]) == ["1", None, "3"]
     assert len(cache) == 2
+
+
+async def test_memory_knows_what_it_holds_until_its_end() -> None:
+    clock = StillClock()
+    cache = MemoryCache(2, clock)
+    await cache.set("a", "1", 60)
+    read = [("a", "1"), ("b", None)]
+    clock.now += 59
+    assert cache.known_for(read) == 1
+    clock.now += 1
+    assert not cache.known_for(read)
+    assert cache.known_for([("a", None)])
+
+
+async def test_memory_keeps_what_is_in_use_though_nobody_reads_it_anew() -> None:
+    cache = MemoryCache(2, StillClock())
+    await cache.set("a", "1", 60)
+    await cache.set("b", "2", 60)
+    assert cache.known_for([("a", "1")])
+    await cache.set("c", "3", 60)
+    assert await cache.get_many(["a", "b", "c"]) == ["1", None, "3"]
 
 
 async def test_memory_is_empty_when_closed() -> None:

@@ -117,6 +117,14 @@ async def test_what_somebody_else_changes_is_asked_for_again(b: Bench) -> None:
     assert await b.read("p:a") is None
 
 
+async def test_changes_of_keys_beyond_ascii_are_told_too(b: Bench) -> None:
+    """A key prefix may be anything; names and addresses are ASCII."""
+    for value in ("old", "new"):
+        await b.other.set("p:ü", value, ex=60)
+        await b.settled()
+        assert await b.read("p:ü") == value
+
+
 async def test_our_own_writes_are_seen_at_once(b: Bench) -> None:
     await b.near.set("p:a", "1", 60)
     assert await b.read("p:a") == "1"

@@ -2,8 +2,9 @@
 
 import re
 import string
+from operator import itemgetter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxcheck_service.core.candidates import Envelope, candidates, decode_words, header_domains, normalize
@@ -84,6 +85,64 @@ def test_any_header_value_is_decoded(value: str) -> None:
     text = decode_words(value)
     if "=?" not in value:
         assert text == value
+
+
+pieces = st.one_of(
+    st.sampled_from(
+        [
+            "a",
+            "Jo",
+            "one.example",
+            ".",
+            "@",
+            "a@one.example",
+            "a@one.example.",
+            "<",
+            ">",
+            "<a@one.example>",
+            '"',
+            '"a b"',
+        ]
+    ),
+    st.sampled_from(
+        [
+            '"a,b(c"',
+            '"a\\"',
+            "(",
+            ")",
+            "(c)",
+            ",",
+            ";",
+            ":",
+            "\\",
+            '\\"',
+            "[",
+            "]",
+            "[192.0.2.1]",
+            "a@.",
+            "b@two.example",
+        ]
+    ),
+    st.sampled_from(
+        [" ", "\t", "\r\n ", "\x0b", "\x1c", "\x85", "\xa0", "\u2003", "\x00", "=?utf-8?q?a=40b?=", "\u00e4", "\ud800"]
+    ),
+)
+"""What single addresses are nearly made of. Among the blanks are those which only Unicode knows."""
+addresses = st.sampled_from(["a@one.example", "<a@one.example>", "<a@one.example.>", "<a@b@one.example>"])
+nearly_addresses = st.one_of(
+    st.builds("{0[0]}{0[1]}{1}{0[2]}".format, st.tuples(*[st.one_of(st.just(""), pieces)] * 3), addresses),
+    st.lists(pieces, max_size=12).map("".join),
+    mailboxes().map(itemgetter(0)),
+    headers,
+)
+
+
+@given(nearly_addresses)
+@settings(max_examples=2000)
+def test_header_of_one_address_is_read_as_it_would_be_in_a_list(value: str) -> None:
+    names = [normalize(domain, True) for domain in header_domains(value)]
+    found = candidates(Envelope(mime_from=[value]), SETTINGS, RECOMMENDED, max_addresses=10_000)
+    assert [candidate.domain for candidate in found] == list(dict.fromkeys(filter(None, names)))
 
 
 @given(st.lists(mailboxes(), min_size=1, max_size=6))

@@ -11,7 +11,8 @@ from mxcheck_service.core.candidates import Envelope, candidates, decode_words, 
 from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 
 LONG = 200_000
-FEW_SECONDS = 2.0
+FEW_SECONDS = 20.0
+"""Of CPU time, tracing included; what grows with the square of the length takes many minutes."""
 """Far more than a linear parser needs for LONG characters, far less than a quadratic one takes."""
 
 
@@ -164,14 +165,15 @@ def test_reply_to_is_decoded_before_it_is_parsed_and_from_is_not(
 
 
 def in_few_seconds(value: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     list(header_domains(value))
     decode_words(value)
-    assert time.perf_counter() - start < FEW_SECONDS
+    candidates(Envelope(mime_from=[value]), MxCheckSettings(), RECOMMENDED, max_addresses=LONG)
+    assert time.process_time() - start < FEW_SECONDS
 
 
 @pytest.mark.parametrize(
-    "unit", [*'("<>\\),;:@[] \t=?a', "()", '("', '"(', "<\\", '"\\', "<@", "a@", "=?", "?=", "(\\"]
+    "unit", [*'("<>\\),;:@[] \t=?a', "()", '("', '"(', "<\\", '"\\', "<@", "a@", "a ", "<a", '"a" ', "=?", "?=", "(\\"]
 )
 def test_long_run_of_one_thing_costs_linear_time(unit: str) -> None:
     in_few_seconds(unit * (LONG // len(unit)))
