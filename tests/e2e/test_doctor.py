@@ -1,93 +1,31 @@
-"""`mxcheck doctor` with real children, resolvers, Redis servers, peers and limits."""
+"""`mxcheck doctor` with real children, resolvers, peers and limits."""
 
 import json
 import os
 import re
 import shlex
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pexpect
 import pytest
-import pytest_asyncio
 
-from mxcheck_service import present
-from mxcheck_service.app import instruments
-from mxcheck_service.config import load
-from mxcheck_service.doctor.examination import examine as find_out
 from mxcheck_service.doctor.examination import target
-from mxcheck_service.doctor.judgement import judge
-from mxcheck_service.doctor.rows import Status, exit_code
+from tests.e2e.doctoring import FAILURES, GOOD, WARNINGS, examine
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.knot import KnotServer
 from tests.lab.process import run as run_command
 from tests.lab.redis import RedisServer
-from tests.lab.redis_cluster import RedisCluster
-from tests.lab.redis_sentinel import RedisSentinel
-from tests.lab.service import COMMAND, Service, mxcheck, write_config
+from tests.lab.service import COMMAND, Service, mxcheck
 from tests.lab.smtp import SmtpPeers
 from tests.lab.sockets import free_port
 
-GOOD, WARNINGS, FAILURES = 0, 1, 2
-_RULES = re.compile(r"`ACL SETUSER mxcheck on >PASSWORD (.*?)`", re.DOTALL)
-LEAST_RIGHTS = " ".join(_RULES.findall((Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()))
-"""Those that the manual gives to the service's user."""
-FEW_REQUESTS = 10
-"""Few enough for any machine's limit of open files."""
 
-
-class Findings(NamedTuple):
-    code: int
-    rows: list[dict[str, str]]
-
-    def of(self, area: str) -> list[tuple[str, str]]:
-        """(status, what was found) of each row of an area."""
-        return [(row["status"], row["found"]) for row in self.rows if row["area"] == area]
-
-    def bad(self) -> dict[str, str]:
-        """The heading of the manual for each area that is not well."""
-        return {row["area"]: row["see"] for row in self.rows if row["status"] in ("warn", "fail")}
-
-
-@pytest_asyncio.fixture
-async def resolver(dns_server: DnsServer) -> AsyncIterator[DnsServer]:
-    """A resolver that is well."""
-    dns_server.set("example.com", "A", dns.a("192.0.2.80"))
-    yield dns_server
-
-
-@pytest_asyncio.fixture
-async def settings(resolver: DnsServer, tmp_path: Path) -> Callable[..., Path]:
-    """Write settings under which nothing is wrong, but for what a test says."""
-
-    def settings(**sections: Mapping[str, Any]) -> Path:
-        well: dict[str, Mapping[str, Any]] = {
-            "server": {"port": free_port(), "max_concurrent_requests": FEW_REQUESTS},
-            "dns": {"nameservers": [resolver.nameserver], "timeout": 1, "tries": 1},
-        }
-        return write_config(
-            tmp_path, {name: {**well.get(name, {}), **sections.get(name, {})} for name in well | sections}
-        )
-
-    return settings
-
-
-async def examine(config: Path, *targets: str) -> Findings:
-    """What `mxcheck doctor --json` would print, without the second that a child needs to start."""
-    loaded = load(config, {})
-    async with instruments(loaded.settings) as tools:
-        facts = await find_out(loaded.settings, tools, [target(text) for text in targets], loaded.warnings)
-    rows = judge(loaded.settings, facts)
-    assert all(row.advice for row in rows if row.status is not Status.OK), "what is not well comes with advice"
-    return Findings(exit_code(rows), present.health_document(rows))
-
-
-async def test_all_is_well(settings: Callable[..., Path], redis_server: RedisServer, smtp_peers: SmtpPeers) -> None:
+async def test_all_is_well(well: Callable[..., Path], redis_server: RedisServer, smtp_peers: SmtpPeers) -> None:
     peers = [smtp_peers.add(scripts.good()).address for _ in range(2)]
-    config = settings(cache={"url": redis_server.url}, mx_check={"port": smtp_peers.port})
+    config = well(cache={"url": redis_server.url}, mx_check={"port": smtp_peers.port})
     with redis_server.client() as client:
         client.set("other", "key")
         found = await examine(config, peers[0], f"{peers[1]}:{smtp_peers.port}")
@@ -103,25 +41,25 @@ async def test_all_is_well(settings: Callable[..., Path], redis_server: RedisSer
 
 
 class TestDns:
-    async def test_one_that_makes_up_names(self, settings: Callable[..., Path], knot: KnotServer) -> None:
+    async def test_one_that_makes_up_names(self, well: Callable[..., Path], knot: KnotServer) -> None:
         knot.set_zone("example.com", "@ A 192.0.2.80\n")
         knot.set_zone("invalid", "* A 192.0.2.66\n")
-        found = await examine(settings(dns={"nameservers": [knot.nameserver]}))
+        found = await examine(well(dns={"nameservers": [knot.nameserver]}))
         assert found.code == FAILURES
         ((status, text),) = found.of("dns")
         assert status == "fail"
         assert re.search(r"lies: it gives 192\.0\.2\.66 for mxcheck-[0-9a-f]{12}\.invalid", text)
 
-    async def test_silence(self, settings: Callable[..., Path], resolver: DnsServer) -> None:
+    async def test_silence(self, well: Callable[..., Path], resolver: DnsServer) -> None:
         resolver.set("example.com", "A", dns.DROP)
-        found = await examine(settings(dns={"timeout": 0.2}))
+        found = await examine(well(dns={"timeout": 0.2}))
         assert (found.code, found.bad()) == (FAILURES, {"dns": "dns-fails"})
         assert found.of("dns") == [("fail", f"{resolver.nameserver} does not answer (TIMEOUT, 1 tries of 0.2 s)")]
 
-    async def test_each_is_asked(self, settings: Callable[..., Path], resolver: DnsServer) -> None:
+    async def test_each_is_asked(self, well: Callable[..., Path], resolver: DnsServer) -> None:
         """The service would go on with the one that answers, only slower."""
         nobody = f"127.0.0.1:{free_port()}"
-        found = await examine(settings(dns={"nameservers": [nobody, resolver.nameserver], "timeout": 0.5}))
+        found = await examine(well(dns={"nameservers": [nobody, resolver.nameserver], "timeout": 0.5}))
         assert [status for status, _ in found.of("dns")] == ["fail", "ok"]
         assert nobody in found.of("dns")[0][1]
 
@@ -135,155 +73,66 @@ class TestDns:
         ],
     )
     async def test_answers_that_help_nobody(
-        self, settings: Callable[..., Path], resolver: DnsServer, behaviour: dns.Behaviour, status: str, words: str
+        self, well: Callable[..., Path], resolver: DnsServer, behaviour: dns.Behaviour, status: str, words: str
     ) -> None:
         resolver.set("example.com", "A", behaviour)
-        found = (await examine(settings())).of("dns")
+        found = (await examine(well())).of("dns")
         assert [status for status, _ in found] == [status]
         assert words in found[0][1]
 
-    async def test_tcp_is_closed(self, settings: Callable[..., Path]) -> None:
+    async def test_tcp_is_closed(self, well: Callable[..., Path]) -> None:
         async with DnsServer(tcp=False) as resolver:
             resolver.set("example.com", "A", dns.a("192.0.2.80"))
-            found = await examine(settings(dns={"nameservers": [resolver.nameserver]}))
+            found = await examine(well(dns={"nameservers": [resolver.nameserver]}))
             assert resolver.count("example.com", "A") == 1
         assert found.code == WARNINGS
         ((status, text),) = found.of("dns")
         assert (status, "does not answer over TCP" in text) == ("warn", True)
 
 
-class TestRedis:
-    async def test_down(self, settings: Callable[..., Path], redis_server: RedisServer) -> None:
-        redis_server.stop()
-        found = await examine(settings(cache={"url": redis_server.url}))
-        assert (found.code, found.bad()) == (FAILURES, {"cache": "redis-is-lost"})
-        assert "start it" in next(row["advice"] for row in found.rows if row["area"] == "cache")
-
-    async def test_hanging(self, settings: Callable[..., Path], redis_server: RedisServer) -> None:
-        with redis_server.paused():
-            found = await examine(settings(cache={"url": redis_server.url, "timeout": 0.3}))
-        assert (found.code, found.bad()) == (FAILURES, {"cache": "redis-is-lost"})
-        assert "hangs" in next(row["advice"] for row in found.rows if row["area"] == "cache")
-
-    async def test_wrong_password(self, settings: Callable[..., Path], redis_with_password: RedisServer) -> None:
-        url = f"redis://:hunter2@127.0.0.1:{redis_with_password.port}/0"
-        for wrong in (url, url.replace(":hunter2@", "")):
-            found = await examine(settings(cache={"url": wrong}))
-            assert (found.code, found.bad()) == (FAILURES, {"cache": "redis-is-lost"})
-            assert "check user and password" in next(row["advice"] for row in found.rows if row["area"] == "cache")
-            assert "hunter2" not in str(found.rows)
-        assert (await examine(settings(cache={"url": redis_with_password.url}))).code == GOOD
-
-    @pytest.mark.parametrize(
-        ("rights", "area_rows", "see"),
-        [
-            ("~rmx:* &* +@all -client", ["ok", "warn"], "tracking-is-refused"),
-            ("~rmx:* resetchannels +@all", ["ok", "warn"], "tracking-is-refused"),
-            ("~rmx:* &* +@all -set -del", ["ok", "ok", "fail", "fail"], "redis-refuses-commands"),
-            ("~other:* &* +@all", ["ok", "ok", "fail", "fail", "fail", "fail"], "redis-refuses-commands"),
-            ("~rmx:* &* +@all -info -dbsize -time", ["ok", "ok"], None),
-            (LEAST_RIGHTS, ["ok", "ok"], None),
-        ],
-    )
-    async def test_access_lists(
-        self,
-        settings: Callable[..., Path],
-        redis_server: RedisServer,
-        rights: str,
-        area_rows: list[str],
-        see: str | None,
-    ) -> None:
-        assert "~" in rights
-        redis_server.ask("ACL", "SETUSER", "checker", "reset", "on", ">word", *rights.split())
-        try:
-            found = await examine(settings(cache={"url": f"redis://checker:word@127.0.0.1:{redis_server.port}/0"}))
-        finally:
-            redis_server.ask("ACL", "DELUSER", "checker")
-        assert [status for status, _ in found.of("cache")] == area_rows, found.rows
-        assert found.bad().get("cache") == see
-
-    async def test_a_memory_that_refuses_when_full(
-        self, settings: Callable[..., Path], redis_server: RedisServer
-    ) -> None:
-        redis_server.ask("CONFIG", "SET", "maxmemory", "100mb")
-        try:
-            found = await examine(settings(cache={"url": redis_server.url}))
-            redis_server.ask("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
-            mended = await examine(settings(cache={"url": redis_server.url}))
-        finally:
-            redis_server.ask("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
-        assert (found.code, found.bad()) == (WARNINGS, {"cache": "redis-refuses-commands"})
-        assert "100 MiB" in found.of("cache")[2][1]
-        assert mended.code == GOOD
-
-    async def test_a_replica_cannot_be_written_to(
-        self, settings: Callable[..., Path], redis_server: RedisServer
-    ) -> None:
-        redis_server.ask("REPLICAOF", "127.0.0.1", str(free_port()))
-        try:
-            found = await examine(settings(cache={"url": redis_server.url}))
-        finally:
-            redis_server.ask("REPLICAOF", "NO", "ONE")
-        assert found.code == FAILURES
-        assert any("refuses SET: " in text and "replica" in text for _, text in found.of("cache"))
-
-    async def test_every_primary_of_a_cluster(self, settings: Callable[..., Path], redis_cluster: RedisCluster) -> None:
-        found = await examine(settings(cache={"url": redis_cluster.url}))
-        assert found.code == GOOD, found.rows
-        assert len([text for _, text in found.of("cache") if "tells of changes" in text]) == 3
-
-    async def test_what_sentinels_watch(self, settings: Callable[..., Path], redis_sentinel: RedisSentinel) -> None:
-        found = await examine(settings(cache={"url": redis_sentinel.url}))
-        assert found.code == GOOD, found.rows
-        wrong = await examine(
-            settings(cache={"url": redis_sentinel.url.replace(f"/{redis_sentinel.service}/", "/nobody/")})
-        )
-        assert (wrong.code, wrong.bad()) == (FAILURES, {"cache": "redis-is-lost"})
-
-
 class TestEgress:
-    async def test_without_a_target_it_says_how(self, settings: Callable[..., Path]) -> None:
-        found = await examine(settings())
+    async def test_without_a_target_it_says_how(self, well: Callable[..., Path]) -> None:
+        found = await examine(well())
         assert found.code == GOOD
         assert [status for status, _ in found.of("egress")] == ["skip"]
 
-    async def test_a_blocked_port(self, settings: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
+    async def test_a_blocked_port(self, well: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
         holes = [await smtp_peers.add_connect_timeout() for _ in range(2)]
-        config = settings(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
+        config = well(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
         found = await examine(config, holes[0], holes[1])
         assert (found.code, found.bad()) == (FAILURES, {"egress": "port-25-is-blocked"})
         status, text = found.of("egress")[0]
         assert (status, f"port {smtp_peers.port} is blocked" in text) == ("fail", True)
 
-    async def test_a_port_that_is_rejected(self, settings: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
+    async def test_a_port_that_is_rejected(self, well: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
         closed = [smtp_peers.add_refused() for _ in range(2)]
-        config = settings(mx_check={"port": smtp_peers.port})
+        config = well(mx_check={"port": smtp_peers.port})
         found = await examine(config, closed[0], closed[1])
         assert found.code == FAILURES
         assert "is rejected on the way" in found.of("egress")[0][1]
 
-    async def test_one_host_proves_nothing(self, settings: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
+    async def test_one_host_proves_nothing(self, well: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
         hole = await smtp_peers.add_connect_timeout()
-        config = settings(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
+        config = well(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
         found = await examine(config, hole, hole)
         assert found.code == WARNINGS
         assert {status for status, _ in found.of("egress")} == {"warn"}
 
     async def test_one_that_answers_proves_the_way_is_open(
-        self, settings: Callable[..., Path], smtp_peers: SmtpPeers
+        self, well: Callable[..., Path], smtp_peers: SmtpPeers
     ) -> None:
         hole, peer = await smtp_peers.add_connect_timeout(), smtp_peers.add(scripts.good()).address
-        config = settings(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
+        config = well(mx_check={"port": smtp_peers.port, "connect_timeout": 0.3})
         found = await examine(config, hole, peer)
         assert found.code == WARNINGS
         assert [status for status, _ in found.of("egress")] == ["warn", "ok"]
 
     async def test_names_are_looked_up(
-        self, settings: Callable[..., Path], smtp_peers: SmtpPeers, resolver: DnsServer
+        self, well: Callable[..., Path], smtp_peers: SmtpPeers, resolver: DnsServer
     ) -> None:
         peer = smtp_peers.add(scripts.good()).address
         resolver.set("mx.example.test", "A", dns.a(peer))
-        config = settings()
+        config = well()
         words = (f"mx.example.test:{smtp_peers.port}", "none.example.test")
         found = await examine(config, *words)
         assert f"mx.example.test ({peer}), port {smtp_peers.port} accepts" in found.of("egress")[0][1]
@@ -296,29 +145,29 @@ class TestEgress:
 
 
 class TestPort:
-    async def test_the_service_itself(self, settings: Callable[..., Path]) -> None:
+    async def test_the_service_itself(self, well: Callable[..., Path]) -> None:
         port = free_port()
         with Service({"server": {"port": port}}):
-            found = await examine(settings(server={"port": port}))
+            found = await examine(well(server={"port": port}))
         assert found.code == GOOD
         assert re.fullmatch(rf"127\.0\.0\.1, port {port} is served by mxcheck \d+\.\d+\.\d+", found.of("port")[0][1])
 
-    async def test_somebody_else(self, settings: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
+    async def test_somebody_else(self, well: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
         peer = smtp_peers.add(scripts.good())
-        found = await examine(settings(server={"host": peer.address, "port": peer.port}))
+        found = await examine(well(server={"host": peer.address, "port": peer.port}))
         assert (found.code, found.bad()) == (FAILURES, {"port": "it-does-not-start"})
         assert "is taken by another program" in found.of("port")[0][1]
 
-    async def test_an_address_of_another_machine(self, settings: Callable[..., Path]) -> None:
-        found = await examine(settings(server={"host": "192.0.2.1", "auth_token": "x"}))
+    async def test_an_address_of_another_machine(self, well: Callable[..., Path]) -> None:
+        found = await examine(well(server={"host": "192.0.2.1", "auth_token": "x"}))
         assert found.code == FAILURES
         assert "cannot be had: Cannot assign requested address" in found.of("port")[0][1]
 
 
 class TestProcess:
     @pytest.mark.parametrize(("files", "status"), [(100, "warn"), (60, "fail")])
-    async def test_limits_are_lower_than_wanted(self, settings: Callable[..., Path], files: int, status: str) -> None:
-        command = [*COMMAND, "doctor", "--json", "--config", str(settings(server={"max_concurrent_requests": 1000}))]
+    async def test_limits_are_lower_than_wanted(self, well: Callable[..., Path], files: int, status: str) -> None:
+        command = [*COMMAND, "doctor", "--json", "--config", str(well(server={"max_concurrent_requests": 1000}))]
         limited = f"ulimit -n {files}; {shlex.join(command)} || true"
         rows = json.loads(run_command(["bash", "-c", limited], "doctor"))
         (row,) = [row for row in rows if row["area"] == "limits"]
@@ -326,19 +175,17 @@ class TestProcess:
         assert row["found"].startswith(f"{files} files")
         assert "2064" in row["advice"]
 
-    async def test_settings_and_maps(self, settings: Callable[..., Path]) -> None:
-        config = settings(
-            mx_check={"timeout": 6, "bad_ips": ["nonsense"], "test_mode": True}, server={"host": "0.0.0.0"}
-        )
+    async def test_settings_and_maps(self, well: Callable[..., Path]) -> None:
+        config = well(mx_check={"timeout": 6, "bad_ips": ["nonsense"], "test_mode": True}, server={"host": "0.0.0.0"})
         found = await examine(config)
         texts = " ".join(text for status, text in found.of("settings") if status == "warn")
         for words in ("timeout is deprecated", "'nonsense' is not an IP", "test_mode", "no token", "deadline (5 s)"):
             assert words in texts
-        found = await examine(settings(mx_check={"bad_mxs": "/nowhere/x.map"}))
+        found = await examine(well(mx_check={"bad_mxs": "/nowhere/x.map"}))
         assert (found.code, found.bad()) == (FAILURES, {"settings": "it-does-not-start"})
 
-    async def test_settings_that_are_wrong(self, settings: Callable[..., Path]) -> None:
-        code, out, err = await mxcheck("doctor", "--config", str(settings(mx_check={"port": 0})))
+    async def test_settings_that_are_wrong(self, well: Callable[..., Path]) -> None:
+        code, out, err = await mxcheck("doctor", "--config", str(well(mx_check={"port": 0})))
         assert (code, out) == (2, "")
         assert "mx_check.port" in err
 
@@ -346,9 +193,9 @@ class TestProcess:
 class TestForms:
     """The command itself, as a child."""
 
-    async def test_json(self, settings: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
+    async def test_json(self, well: Callable[..., Path], smtp_peers: SmtpPeers) -> None:
         closed = [smtp_peers.add_refused() for _ in range(2)]
-        config = settings(mx_check={"port": smtp_peers.port})
+        config = well(mx_check={"port": smtp_peers.port})
         words = [word for address in closed for word in ("--target", address)]
         code, out, err = await mxcheck("doctor", "--json", "--config", str(config), *words)
         assert (code, err) == (FAILURES, "")
@@ -363,23 +210,21 @@ class TestForms:
         assert "is not HOST or HOST:PORT" in err
         assert "\x1b" not in err
 
-    async def test_into_a_pipe_it_writes_plain_text(
-        self, settings: Callable[..., Path], redis_server: RedisServer
-    ) -> None:
+    async def test_into_a_pipe_it_writes_plain_text(self, well: Callable[..., Path], redis_server: RedisServer) -> None:
         redis_server.stop()
-        code, out, err = await mxcheck("doctor", "--config", str(settings(cache={"url": redis_server.url})))
+        code, out, err = await mxcheck("doctor", "--config", str(well(cache={"url": redis_server.url})))
         assert (code, err) == (FAILURES, "")
         assert "\x1b" not in out
         lines = [line.split(maxsplit=2) for line in out.splitlines()]
         assert ["fail", "cache"] in [line[:2] for line in lines]
         assert "docs/troubleshooting.md#redis-is-lost" in out
 
-    async def test_on_a_terminal_it_is_coloured(self, settings: Callable[..., Path], resolver: DnsServer) -> None:
+    async def test_on_a_terminal_it_is_coloured(self, well: Callable[..., Path], resolver: DnsServer) -> None:
         resolver.set("example.com", "A", dns.REFUSED)
         environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
         terminal = pexpect.spawn(
             COMMAND[0],
-            [*COMMAND[1:], "doctor", "--config", str(settings())],
+            [*COMMAND[1:], "doctor", "--config", str(well())],
             env=environment | {"TERM": "xterm-256color"},
             dimensions=(50, 100),
             encoding="utf-8",
