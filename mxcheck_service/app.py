@@ -54,14 +54,16 @@ async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
             await resolver.close()
 
 
-def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters) -> Checker:
-    """Build the checker of these settings on the given adapters."""
+def checker(
+    settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, deadline: float | None = None
+) -> Checker:
+    """Build the checker of these settings on the given adapters; `deadline`: seconds, in place of the settings'."""
     return Checker(
         settings.mx_check,
         settings.improvements,
         loaded.maps,
         world,
-        deadline=settings.deadline,
+        deadline=settings.deadline if deadline is None else deadline,
         max_addresses=settings.server.max_addresses,
         remember=settings.cache.max_entries if settings.cache.embedded else settings.cache.near_entries,
         share_questions=settings.dns.timeout * settings.dns.tries if settings.server.workers > 1 else 0.0,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mxcheck_service.background import Background
@@ -17,6 +17,7 @@ from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
+from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
@@ -74,6 +75,7 @@ class Adapters:
     dialer: Dialer
     clock: Clock
     background: Background
+    turns: Turns = field(default_factory=NoLimit)
 
 
 class Checker:
@@ -105,7 +107,7 @@ class Checker:
         cache = CacheLayers(adapters.cache, settings, improvements)
         prober = SmtpProber(settings, adapters.dialer, adapters.background)
         names = Names(settings, cache, adapters.resolver, adapters.clock, shared=share_questions)
-        probing = Probing(settings, improvements, cache, prober, adapters.clock)
+        probing = Probing(settings, improvements, cache, prober, adapters.clock, adapters.turns)
         self._pipeline = Pipeline(
             maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )

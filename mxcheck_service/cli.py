@@ -10,23 +10,15 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from mxcheck_service import __version__, config, maps, present, workers
+from mxcheck_service import __version__, config, maps, present, targets, workers
 from mxcheck_service.app import adapters, checker, load_maps, serve
-from mxcheck_service.checker import Message, Report
 from mxcheck_service.config import ConfigError
-from mxcheck_service.core.candidates import Envelope, normalize
-from mxcheck_service.core.model import Verdict
 from mxcheck_service.log import configure
 from mxcheck_service.maps import MapError
 from mxcheck_service.settings import Settings
+from mxcheck_service.targets import FAILED, OK, NoTarget
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
-
-OK, AGAINST, FAILED = 0, 1, 2
-"""Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
-
-_UNKNOWN = (Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE)
-"""Verdicts that leave open whether the domain receives mail."""
 
 _UNWRAPPED = 500
 """Columns for output that no window bounds."""
@@ -111,24 +103,19 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
     async with adapters(settings) as world:
         checks = checker(settings, maps.load(settings.mx_check), world)
         for target in arguments.targets:
-            domain = target.rpartition("@")[2]
-            if not normalize(domain, settings.improvements.skip_address_literals):
-                print(f"mxcheck: {target!r} is neither an address nor a domain name", file=sys.stderr)
+            try:
+                question = targets.message(target, settings.improvements, explain=arguments.explain)
+            except NoTarget as error:
+                print(f"mxcheck: {target!r} {error}", file=sys.stderr)
                 worst = FAILED
                 continue
-            report = await checks.check(Message(Envelope(sender=f"postmaster@{domain}"), explain=arguments.explain))
+            report = await checks.check(question)
             if arguments.json:
                 print(orjson.dumps(schema.reply(report)).decode())
             else:
                 console.print(present.report(target, report, explain=arguments.explain))
-            worst = max(worst, _exit_code(report))
+            worst = max(worst, targets.exit_code(report))
     return worst
-
-
-def _exit_code(report: Report) -> int:
-    if any(hit.score > 0 for hit in report.symbols.values()):
-        return AGAINST
-    return FAILED if any(domain.result.lookup.outcome.verdict in _UNKNOWN for domain in report.domains) else OK
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from mxcheck_service.core.codec import AddressEntry, Slot
 from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
@@ -43,12 +44,14 @@ class Probing:
         cache: CacheLayers,
         prober: Prober,
         clock: Clock,
+        turns: Turns | None = None,
     ) -> None:
         self._improvements = improvements
         self._lock_ttl = lock_ttl(settings)
         self._cache = cache
         self._prober = prober
         self._clock = clock
+        self._turns = turns or NoLimit()
         self._flights = SingleFlight[Attempt]()
 
     async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:
@@ -77,9 +80,12 @@ class Probing:
         and the probe after the end will tell.
         """
         (known,) = await self._cache.addresses([ip], trace)
-        if not isinstance(known, Outcome) or not await self._cache.claim_task("i", ip, within):
+        if not isinstance(known, Outcome):
             return
-        probed = await self._prober.probe(ip)
+        async with self._turns.turn(ip):
+            if not await self._cache.claim_task("i", ip, within):
+                return
+            probed = await self._prober.probe(ip)
         if not isinstance(probed, Probed):
             return
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
@@ -91,8 +97,12 @@ class Probing:
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
-            return await self._flights.run(ip, lambda: self._settle(ip, entry, trace))
-        return await self._settle(ip, entry, trace)
+            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace))
+        return await self._settle_in_turn(ip, entry, trace)
+
+    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+        async with self._turns.turn(ip):
+            return await self._settle(ip, entry, trace)
 
     async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
         """Get an address its verdict: claim and probe, or take what another worker publishes."""
