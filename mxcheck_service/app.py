@@ -54,9 +54,7 @@ async def adapters(settings: Settings) -> AsyncIterator[Adapters]:
             await resolver.close()
 
 
-def checker(
-    settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, deadline: float | None = None
-) -> Checker:
+def checker(settings: Settings, loaded: maps.LoadedMaps, world: Adapters, *, deadline: float | None = None) -> Checker:
     """Build the checker of these settings on the given adapters; `deadline`: seconds, in place of the settings'."""
     return Checker(
         settings.mx_check,

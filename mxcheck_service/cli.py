@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mxcheck_service import __version__, config, maps, present, targets, workers
 from mxcheck_service.app import adapters, checker, load_maps, serve
+from mxcheck_service.bulk import command as bulk
 from mxcheck_service.config import ConfigError
 from mxcheck_service.log import configure
 from mxcheck_service.maps import MapError
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
-    except (MapError, WorkersFailed, OSError) as error:
+    except (MapError, WorkersFailed, bulk.BulkError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print the API's reply, one line per target")
     check.add_argument("--explain", action="store_true", help="show each step with its time")
     check.set_defaults(run=_check)
+
+    many = commands.add_parser("bulk", parents=[with_config], help="check a list of them, a row each")
+    bulk.add_arguments(many)
+    many.set_defaults(run=_bulk)
 
     settings = commands.add_parser("config", help="validate or print the settings")
     actions = settings.add_subparsers(required=True, metavar="ACTION")
@@ -116,6 +121,12 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
                 console.print(present.report(target, report, explain=arguments.explain))
             worst = max(worst, targets.exit_code(report))
     return worst
+
+
+def _bulk(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments)
+    configure("error", "text")
+    return uvloop.run(bulk.run(settings, arguments))
 
 
 def _config_check(arguments: argparse.Namespace) -> int:

@@ -34,8 +34,8 @@ class NoLimit:
 class PerNetwork:
     """Gives each network at most `limit` turns at a time.
 
-    A turn is waited for before the probe lock is claimed, so that no lock grows old in a queue. Connections made through
-    `dialer` in a turn keep its place until they are closed, since saying goodbye may take longer than the probe.
+    A turn is waited for before the probe lock is claimed, so that no lock grows old in a queue. Connections made
+    through `dialer` in a turn keep its place until they are closed: saying goodbye may take longer than the probe.
     """
 
     def __init__(self, limit: int) -> None:

@@ -1,0 +1,1 @@
+"""Many addresses or domains at once: read, checked side by side, written in the order they came in."""
