@@ -20,6 +20,9 @@ _LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
 # declining to ask for what cannot be a name (an empty label, one of 64 octets): nothing can exist there.
 _NXDOMAIN: Final = frozenset({errno.ARES_ENOTFOUND, errno.ARES_EBADNAME})
 _NODATA: Final = errno.ARES_ENODATA
+_MOST_ASKED: Final = 5_000
+"""Questions after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has
+no other bound: about 1.7 KB for each name of a long list."""
 
 
 class AresResolver:
@@ -30,7 +33,10 @@ class AresResolver:
 
     def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int) -> None:
         self._limit = timeout * tries
-        self._resolver = aiodns.DNSResolver(nameservers=list(nameservers) or None, timeout=timeout, tries=tries)
+        self._nameservers = list(nameservers) or None
+        self._timeout = timeout
+        self._tries = tries
+        self._channel = self._open()
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
         answer = await self._ask(name, "MX")
@@ -48,7 +54,10 @@ class AresResolver:
         return Found(tuple(ips))
 
     async def close(self) -> None:
-        await self._resolver.close()
+        await self._channel.resolver.close()
+
+    def _open(self) -> "_Channel":
+        return _Channel(aiodns.DNSResolver(nameservers=self._nameservers, timeout=self._timeout, tries=self._tries))
 
     async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
         """Return the data of the records of the type asked for.
@@ -57,9 +66,14 @@ class AresResolver:
         """
         if not _LOOKUP_NAME.fullmatch(name):
             return NotFound(nxdomain=True)
+        if self._channel.asked >= _MOST_ASKED:
+            self._channel = self._open()
+        channel = self._channel
+        channel.asked += 1
+        channel.open += 1
         try:
             async with asyncio.timeout(self._limit):
-                result = await self._resolver.query_dns(name, question)
+                result = await channel.resolver.query_dns(name, question)
         except aiodns.error.DNSError as error:
             code = error.args[0]
             if code in _NXDOMAIN or code == _NODATA:
@@ -67,6 +81,18 @@ class AresResolver:
             return DnsFailure(errno.errorcode.get(code, str(code)).removeprefix("ARES_E"))
         except TimeoutError:
             return DnsFailure("TIMEOUT")
+        finally:
+            channel.open -= 1
+            if not channel.open and channel is not self._channel:
+                await channel.resolver.close()
         wanted = getattr(pycares, f"QUERY_TYPE_{question}")
         data = tuple(record.data for record in result.answer if record.type == wanted)
         return Found(data) if data else NotFound(nxdomain=False)
+
+
+class _Channel:
+    """One c-ares channel: how many questions it was asked, and how many of them are open."""
+
+    def __init__(self, resolver: aiodns.DNSResolver) -> None:
+        self.resolver = resolver
+        self.asked = self.open = 0

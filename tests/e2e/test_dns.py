@@ -133,3 +133,20 @@ async def test_a_real_server(knot: KnotServer) -> None:
     assert await resolver.addresses("alias.real.test", Family.V4) == Found(("192.0.2.1",))
     assert await resolver.mx("nothing.real.test") == NotFound(nxdomain=True)
     await resolver.close()
+
+
+async def test_what_c_ares_keeps_is_dropped_after_so_many_questions(
+    resolver: AresResolver, dns_server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """c-ares has no bound for its answers but their TTL; a question that is open meanwhile gets its answer."""
+    monkeypatch.setattr("mxcheck_service.dns._MOST_ASKED", 3)
+    dns_server.set("x.test", "MX", dns.mx((10, "mx.test.")))
+    dns_server.set("slow.test", "MX", dns.InTurn(dns.DROP, dns.mx((10, "mx.test."))))
+    slow = asyncio.create_task(resolver.mx("slow.test"))
+    await dns_server.wait_asked("slow.test", "MX")
+    found = Found((MxHost(10, "mx.test"),))
+    assert [await resolver.mx("x.test") for _ in range(2)] == [found] * 2
+    assert dns_server.count("x.test", "MX") == 1, "out of the cache of c-ares"
+    assert await resolver.mx("x.test") == found
+    assert dns_server.count("x.test", "MX") == 2
+    assert await slow == found
