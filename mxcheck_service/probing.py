@@ -51,7 +51,7 @@ class Probing:
         self._cache = cache
         self._prober = prober
         self._clock = clock
-        self._turns = turns or NoLimit()
+        self._turns = NoLimit() if turns is None else turns
         self._flights = SingleFlight[Attempt]()
 
     async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:

@@ -103,11 +103,13 @@ class CsvColumn:
         self._index = column - 1 if isinstance(column, int) else None
         self._open: list[str] = []
         self._began = 0
+        self._size = 0
 
     def line(self, number: int, text: str, end: int) -> Iterator[Line]:
         if not self._open:
-            self._began = number
+            self._began, self._size = number, 0
         self._open.append(f"{text}\n")
+        self._size += len(text) + 1
         # Only a quote can end a quoted field.
         if len(self._open) > 1 and '"' not in text:
             record = None
@@ -119,7 +121,7 @@ class CsvColumn:
                 yield Line(self._began, text, end, f"is no CSV: {error}")
                 return
         if record is None:
-            if sum(map(len, self._open)) > LONGEST_RECORD:
+            if self._size > LONGEST_RECORD:
                 self._not_closed()
             return
         self._open = []

@@ -13,6 +13,7 @@ The scripts are in `smtp_scripts`.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -135,6 +136,15 @@ class SmtpPeers:
     def add_refused(self, address: str | None = None) -> str:
         """An address where connections are refused: it is taken, and nobody listens."""
         return str(self._bind(address).getsockname()[0])
+
+    async def wait_connections(self, times: int, peers: Sequence[Peer], within: float = 10.0) -> int:
+        """Return how many connections these peers have had, once there are so many; raises StillWaiting."""
+
+        def total() -> int:
+            return sum(peer.connections for peer in peers)
+
+        await self._changes.wait_until(lambda: total() >= times, within, lambda: f"{times} connections: {total()}")
+        return total()
 
     async def add_connect_timeout(self, address: str | None = None) -> str:
         """An address where a connection attempt gets no answer: its listener's backlog is full."""

@@ -66,8 +66,9 @@ async def test_rows_come_in_the_order_of_lines_and_checks_are_bounded() -> None:
     world = World()
     world.hold[2] = asyncio.Event()
     task = asyncio.create_task(world.run.run(world.lines(30), world.stop))
-    while world.under_way != {2}:
-        await asyncio.sleep(0)
+    for _ in range(10):
+        await soon()
+    assert world.under_way == {2}
     assert world.out == b"1 ", "what is there is written; what comes later waits for its place"
     world.hold[2].set()
     assert await task
