@@ -22,7 +22,10 @@ from tests.lab.sockets import accepts_connections, free_port
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TIMES = re.compile(r'(?<="time_ms": )[\d.]+|(?<="time_real": )[\d.]+|(?<="at_ms": )[\d.]+|[\d.]+(?= ms\b)|[\d.]+(?= s, )|[\d,]+(?= lines/s)')
+_TIMES = re.compile(
+    r'(?<="time_ms": )[\d.]+|(?<="time_real": )[\d.]+|(?<="at_ms": )[\d.]+|[\d.]+(?= ms\b)'
+    r"|[\d.]+(?= s, )|[\d,]+(?= lines/s)"
+)
 
 
 def examples(path: Path) -> Iterator[tuple[str, str]]:
