@@ -178,12 +178,24 @@ class TestPoliteness:
         second = lab.smtp.add(scripts.good(), address="127.2.1.2")
         lab.domain("first.test", first.address)
         lab.domain("second.test", second.address)
-        task = asyncio.create_task(lab.run(lab.write("first.test", "second.test", "good.test"), "--per-mx", 1))
+        other = lab.smtp.add(scripts.good())
+        lab.domain("other.test", other.address)
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *lab.words("-", "--per-mx", 1, "--quiet"),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(b"first.test\n")
         await first.wait_received(b"QUIT\r\n", within=10)
+        process.stdin.write(b"second.test\n")
         await lab.dns.wait_asked("mx.second.test", "A")
+        # A whole check of another domain later, it still waits.
+        process.stdin.write(b"other.test\n")
+        await other.wait_ended()
         assert second.connections == 0
         bye.set()
-        assert verdicts((await task).out) == [("first.test", "gd"), ("second.test", "gd"), ("good.test", "gd")]
+        out, _ = await process.communicate()
+        assert verdicts(out.decode()) == [("first.test", "gd"), ("second.test", "gd"), ("other.test", "gd")]
         assert first.sessions[0].ended is End.CLIENT_CLOSED
 
     async def test_what_waits_for_its_turn_is_no_timeout(self, lab: BulkLab) -> None:

@@ -104,6 +104,9 @@ def test_wherever_it_was_torn_it_is_resumed_to_the_same(bulk: Bulk) -> None:
         bulk.output.write_bytes(whole[:size])
         bulk.run(path, "--resume")
         assert bulk.output.read_bytes() == whole, size
+    bulk.output.write_bytes(whole + b"9,a-row-that-is-longer-than-what-comes-in-its-place")
+    bulk.run(path, "--resume")
+    assert bulk.output.read_bytes() == whole
 
 
 def test_the_rows_before_an_input_that_cannot_be_read_on_are_written(bulk: Bulk) -> None:
