@@ -194,6 +194,7 @@ class TestPoliteness:
         await other.wait_ended()
         assert second.connections == 0
         bye.set()
+        process.stdin.close()
         out, _ = await process.communicate()
         assert verdicts(out.decode()) == [("first.test", "gd"), ("second.test", "gd"), ("other.test", "gd")]
         assert first.sessions[0].ended is End.CLIENT_CLOSED
