@@ -33,7 +33,8 @@ class BulkLab:
         """Write the settings: those of the lab, and these on top."""
         tree: dict[str, Any] = {
             "dns": {"nameservers": [self.dns.nameserver]},
-            "mx_check": {"test_mode": True, "port": self.smtp.port, "verify_greeting": True},
+            # A peer that is held must not become a timeout while a slow machine starts another process.
+            "mx_check": {"test_mode": True, "port": self.smtp.port, "verify_greeting": True, "read_timeout": 60},
         }
         for name, section in sections.items():
             tree[name] = {**tree.get(name, {}), **section} if isinstance(section, Mapping) else section
