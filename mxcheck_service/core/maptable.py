@@ -8,7 +8,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple, TypeAlias, overload
+from typing import Final, NamedTuple, TypeAlias
 
 Image: TypeAlias = "bytes | memoryview[int]"
 """A table, or several in a row."""
@@ -39,33 +39,28 @@ def build(rows: Sequence[Row]) -> bytes:
     return b"".join(parts)
 
 
-class Table(Sequence[bytes]):
+class Table:
     """The keys of an image, to be searched with `bisect`, and what belongs to each. `size`: its octets."""
 
     def __init__(self, image: Image) -> None:
         view = memoryview(image)
         self._length, keys, texts = _HEAD.unpack_from(view)
         column = 8 * (self._length + 1)
-        pieces = _cut(view, (_HEAD.size, column, column, column - 8, keys, texts))
-        next(pieces)
-        self._key_ends = next(pieces).cast("Q")
-        self._text_ends = next(pieces).cast("Q")
-        self._ranks = next(pieces).cast("Q")
-        self._keys = next(pieces)
-        self._texts = next(pieces)
+        _, key_ends, text_ends, ranks, self._keys, self._texts = _cut(
+            view, (_HEAD.size, column, column, column - 8, keys, texts)
+        )
+        self._key_ends = key_ends.cast("Q")
+        self._text_ends = text_ends.cast("Q")
+        self._ranks = ranks.cast("Q")
         self.size = _HEAD.size + 3 * column - 8 + keys + texts
 
     def __len__(self) -> int:
         return int(self._length)
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        # Past the end the offsets end too, and that is an IndexError here as well.
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> bytes:
         ends = self._key_ends
         return bytes(self._keys[ends[index] : ends[index + 1]])
 

@@ -191,3 +191,7 @@ def test_multiplier_is_what_luas_tonumber_makes_of_the_value(value: str, multipl
 def test_maps_are_all_off_by_default() -> None:
     maps = Maps()
     assert (maps.exclude_domains, maps.exclude_mxs, maps.exclude_ips, maps.bad_mxs, maps.bad_ips) == (None,) * 5
+
+
+def test_what_is_no_address_is_in_no_network() -> None:
+    assert radix("::/0\n0.0.0.0/0").get("mx.example") is None
