@@ -19,11 +19,12 @@ from mxcheck_service.cache.near import NearCache
 from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
 from mxcheck_service.checker import Adapters, Checker
-from mxcheck_service.config import mask_url
+from mxcheck_service.config import mask_url, secrets
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.doctor.examination import Instruments
+from mxcheck_service.log import reconfigure
 from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
@@ -122,6 +123,7 @@ def application(
             app[BACKGROUND] = built.background
 
             async def use(settings: Settings, maps: Maps) -> None:
+                reconfigure(settings.server.log_level, settings.server.log_format, secrets(settings))
                 former, state.checker = state.checker, checker(settings, maps, built)
                 state.request_log = RequestLog()
                 await former.retire()

@@ -138,11 +138,10 @@ def configure(level: LogLevel, kind: LogFormat, secrets: Collection[str] = ()) -
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def set_level(level: LogLevel) -> None:
-    """Log from this level on, from now on; a logger of structlog's that is bound already stays as it is."""
-    logging.getLogger().setLevel(level.upper())
+def reconfigure(level: LogLevel, kind: LogFormat, secrets: Collection[str]) -> None:
+    """As `configure`, where it was called before; a logger of structlog's that is bound already stays as it is."""
     if structlog.is_configured():
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+        configure(level, kind, secrets)
 
 
 def _tell_origin(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:

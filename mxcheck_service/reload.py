@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 
 from mxcheck_service.config import ConfigError, Loaded
 from mxcheck_service.core.maplist import KINDS, Maps
-from mxcheck_service.log import set_level
 from mxcheck_service.maps.errors import MapError
 from mxcheck_service.maps.library import Library, LoadedMaps, SourceState
 from mxcheck_service.metrics import Metrics
@@ -166,8 +165,6 @@ class Reloader:
         changed = tuple(_differences(self._settings, settings))
         maps = self._library.states(settings.mx_check)
         errors += self._library.problems(settings.mx_check)
-        if "server.log_level" in changed:
-            set_level(settings.server.log_level)
         if changed or self._library.changed:
             await self._use(settings, loaded.maps)
             self._settings = settings

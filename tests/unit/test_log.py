@@ -21,7 +21,7 @@ from mxcheck_service.log import (
     LogFormat,
     configure,
     escape,
-    set_level,
+    reconfigure,
 )
 from tests.unit.fakes import FakeClock
 
@@ -231,13 +231,17 @@ def test_configure_sends_the_log_to_standard_error(
     assert [json.loads(line)["message"] for line in captured.err.splitlines()] == ["but this"]
 
 
-def test_a_changed_level_is_that_of_structlog_too(
-    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_configured_again_it_masks_new_secrets(root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     configure("warning", "text", {"a secret"})
-    structlog.get_logger().bind(logger="test").info("unseen")
-    set_level("info")
-    structlog.get_logger().bind(logger="test").info("seen, without a secret")
+    reconfigure("info", "text", {"another secret"})
+    logging.getLogger("test").info("seen, without another secret")
+    structlog.get_logger().bind(logger="test").info("seen, without another secret")
     told = capsys.readouterr().err
-    assert "unseen" not in told
-    assert f"seen, without {MASK.decode()}" in told
+    assert told.count(f"seen, without {MASK.decode()}") == 2
+
+
+def test_what_was_never_configured_is_not_configured_again(root_logger: logging.Logger) -> None:
+    before = list(root_logger.handlers)
+    reconfigure("info", "text", set())
+    assert root_logger.handlers == before
+    assert not structlog.is_configured()
