@@ -5,7 +5,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache as cache_results
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
@@ -13,7 +14,7 @@ from mxcheck_service.core import policy, symbols
 from mxcheck_service.core.addresses import IpClasses, LocalClients
 from mxcheck_service.core.candidates import Envelope, candidates
 from mxcheck_service.core.maplist import Maps
-from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, SymbolHit, Verdict
+from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, Source, SymbolHit, Verdict
 from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
@@ -29,6 +30,11 @@ from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
 
+_FEW: Final = len(Source)
+"""Domains of a message whose report is kept, when they are remembered: nearly all messages have no more."""
+_KEPT_REPORTS: Final = 4096
+"""So many of them; the longest takes 5 KB with what its readers make of it."""
+
 
 class Message(NamedTuple):
     """What is asked: a message's envelope and headers, who handed it in, how many seconds the answer may take, and
@@ -41,9 +47,13 @@ class Message(NamedTuple):
     explain: bool = False
 
 
-class DomainReport(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class DomainReport:
     """A domain's result and what it brings about: the action it asks for, the symbols it inserts. With the seconds its
-    lookup took (none when it was remembered) and, when asked for, the steps of it; `counted` is called at every use."""
+    lookup took (none when it was remembered) and, when asked for, the steps of it; `counted` is called at every use.
+
+    One on a remembered domain is the same object until the lookup is made anew.
+    """
 
     result: DomainResult
     action: Action
@@ -53,8 +63,12 @@ class DomainReport(NamedTuple):
     counted: Tick = uncounted
 
 
-class Report(NamedTuple):
-    """The answer. `smtp_message` comes with `Action.REJECT` only; `partial`: the deadline came first for a domain."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer. `smtp_message` comes with `Action.REJECT` only; `partial`: the deadline came first for a domain.
+
+    One on remembered domains is given again and again. What its readers make of it may be kept in `memo`.
+    """
 
     skip_reason: SkipReason | None
     action: Action
@@ -62,7 +76,7 @@ class Report(NamedTuple):
     symbols: Mapping[str, SymbolHit]
     domains: Sequence[DomainReport]
     partial: bool
-    seconds: float
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def score(self) -> float:
@@ -122,47 +136,50 @@ class Checker:
         )
         soon = policy.renewal_window(settings) if improvements.refresh_ahead else 0.0
         renewal = Renewal(cache, names, probing, adapters.clock, adapters.background, soon=soon)
-        self._remembered = RememberedLookups[DomainReport](adapters.cache, remember, soon=soon, ending=renewal.ending)
+        self._remembered = RememberedLookups[DomainReport](
+            adapters.cache, remember, adapters.clock, soon=soon, ending=renewal.ending
+        )
+        self._concluded = lru_cache(_KEPT_REPORTS)(self._conclude)
 
     async def check(self, message: Message) -> Report:
         """Check a message; raises core.candidates.TooManyAddresses."""
-        start = self._clock.monotonic()
         local = message.client_ip is not None and message.client_ip in self._local_clients
         client = Client(message.authenticated, local)
         reason = policy.skip_reason(self._settings, client)
         if reason:
-            return Report(reason, Action.NO_ACTION, None, {}, (), False, self._clock.monotonic() - start)
+            return Report(reason, Action.NO_ACTION, None, {}, (), False)
 
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
         domains = [] if message.explain else self._recall(found, client)
-        if len(domains) < len(found):
+        remembered = len(domains) == len(found)
+        if not remembered:
             deadline = self.deadline if message.deadline is None else min(message.deadline, self.deadline)
             known = {report.result.candidate: report for report in domains}
             unknown = [candidate for candidate in found if candidate not in known]
             known |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
             domains = [known[candidate] for candidate in found]
-        actions: list[Action] = []
-        hits: list[SymbolHit] = []
-        partial = False
-        for report in domains:
-            report.counted()
-            actions.append(report.action)
-            hits += report.hits
-            partial = partial or report.result.partial
-        action = policy.worst(actions)
-        return Report(
-            None,
-            action,
-            self._settings.reject_null_mx_message if action is Action.REJECT else None,
-            symbols.merge(hits),
-            domains,
-            partial,
-            self._clock.monotonic() - start,
-        )
+        for domain in domains:
+            domain.counted()
+        conclude = self._concluded if remembered and len(domains) <= _FEW else self._conclude
+        return conclude(tuple(domains))
 
     async def retire(self) -> None:
         """Let go of what is remembered, once another checker is in place. Messages under way are still answered."""
+        self._concluded.cache_clear()
         await self._remembered.forget()
+
+    def _conclude(self, domains: tuple[DomainReport, ...]) -> Report:
+        """Return what the domains come to together."""
+        actions: list[Action] = []
+        hits: list[SymbolHit] = []
+        partial = False
+        for domain in domains:
+            actions.append(domain.action)
+            hits += domain.hits
+            partial = partial or domain.result.partial
+        action = policy.worst(actions)
+        smtp_message = self._settings.reject_null_mx_message if action is Action.REJECT else None
+        return Report(None, action, smtp_message, symbols.merge(hits), domains, partial)
 
     def _recall(self, found: Sequence[Candidate], client: Client) -> list[DomainReport]:
         """Return the reports on those domains whose lookup is remembered."""

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -177,11 +178,13 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
                 print(f"mxcheck: {target!r} {error}", file=sys.stderr)
                 worst = FAILED
                 continue
+            started = time.monotonic()
             report = await checks.check(question)
+            seconds = time.monotonic() - started
             if arguments.json:
-                print(orjson.dumps(schema.reply(report)).decode())
+                print(schema.encoded(report, seconds).decode())
             else:
-                console.print(present.report(target, report, explain=arguments.explain))
+                console.print(present.report(target, report, seconds, explain=arguments.explain))
             worst = max(worst, targets.exit_code(report))
     return worst
 

@@ -115,6 +115,11 @@ class CacheError(Exception):
 class CacheBackend(Protocol):
     """Keys and values as text (octets 0-255), lifetimes in seconds. Every call that waits raises CacheError."""
 
+    @property
+    def version(self) -> int:
+        """Another number than before whenever something that was known (`known_for`) may not be known any more."""
+        ...
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         """Return for how many seconds more the process knows, without asking, that each key holds just this value.
 

@@ -43,8 +43,8 @@ _MEANING = {
 _HEALTH = {Status.OK: "green", Status.SKIP: "dim", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 
-def report(target: str, result: Report, *, explain: bool) -> RenderableType:
-    """Return the answer about one target."""
+def report(target: str, result: Report, seconds: float, *, explain: bool) -> RenderableType:
+    """Return the answer about one target, which took so many seconds."""
     lines: list[RenderableType] = []
     for domain in result.domains:
         lines.append(_sentence(target, domain))
@@ -59,7 +59,7 @@ def report(target: str, result: Report, *, explain: bool) -> RenderableType:
             Text(hit.description, style="dim"),
         )
     lines.append(table)
-    lines.append(Text(f"  score {result.score:+.1f}, {result.action}, {result.seconds * 1000:.0f} ms"))
+    lines.append(Text(f"  score {result.score:+.1f}, {result.action}, {seconds * 1000:.0f} ms"))
     return Group(*lines)
 
 

@@ -7,26 +7,36 @@ without asking that these entries stand (`CacheBackend.known_for`), its result s
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
 
 from mxcheck_service.core.model import Lookup
-from mxcheck_service.ports import CacheBackend
+from mxcheck_service.ports import CacheBackend, Clock
 from mxcheck_service.trace import Trace
 
 _SLICE: Final = 200
 """Lookups forgotten until others have their turn: less than half a millisecond."""
+
+_NEVER: Final = -1
+"""The version of a cache that was never asked."""
 
 T = TypeVar("T")
 Reads = tuple[tuple[str, str | None], ...]
 """Keys, each with the value that was read."""
 
 
-class Remembered(NamedTuple, Generic[T]):
-    """A lookup, the entries it read, and what the caller has made of it so far (`uses`, the caller's own)."""
+@dataclass(slots=True)
+class Remembered(Generic[T]):
+    """A lookup, the entries it read, and what the caller has made of it so far (`uses`, the caller's own).
+
+    The entries stand until `end` in the clock's time, as long as the cache has the `version` that was asked.
+    """
 
     lookup: Lookup
     reads: Reads
-    uses: dict[Hashable, T]
+    version: int
+    end: float
+    uses: dict[Hashable, T] = field(default_factory=dict)
 
 
 class RememberedLookups(Generic[T]):
@@ -37,9 +47,16 @@ class RememberedLookups(Generic[T]):
     """
 
     def __init__(
-        self, cache: CacheBackend, max_entries: int, *, soon: float = 0.0, ending: Callable[[str, Reads, float], None]
+        self,
+        cache: CacheBackend,
+        max_entries: int,
+        clock: Clock,
+        *,
+        soon: float = 0.0,
+        ending: Callable[[str, Reads, float], None],
     ) -> None:
         self._cache = cache
+        self._clock = clock
         self._max_entries = max_entries
         self._soon = soon
         self._ending = ending
@@ -53,10 +70,14 @@ class RememberedLookups(Generic[T]):
         remembered = self._lookups.get(domain)
         if remembered is None:
             return None
-        left = self._cache.known_for(remembered.reads)
-        if not left:
-            del self._lookups[domain]
-            return None
+        now = self._clock.monotonic()
+        if remembered.version != self._cache.version or remembered.end <= now:
+            left = self._cache.known_for(remembered.reads)
+            if not left:
+                del self._lookups[domain]
+                return None
+            remembered.version, remembered.end = self._cache.version, now + left
+        left = remembered.end - now
         if left < self._soon:
             self._ending(domain, remembered.reads, left)
         self._lookups.move_to_end(domain)
@@ -72,7 +93,8 @@ class RememberedLookups(Generic[T]):
     def put(self, domain: str, lookup: Lookup, trace: Trace) -> None:
         """Remember a lookup, if it would end the same again."""
         if trace.repeatable:
-            self._lookups[domain] = Remembered(lookup, tuple(trace.reads.items()), {})
+            # Asked about its entries when it is asked for.
+            self._lookups[domain] = Remembered(lookup, tuple(trace.reads.items()), _NEVER, 0.0)
             self._lookups.move_to_end(domain)
             if len(self._lookups) > self._max_entries:
                 self._lookups.popitem(last=False)

@@ -15,13 +15,17 @@ class MemoryCache:
     def __init__(self, max_entries: int, clock: Clock, reads: Reads | None = None) -> None:
         self._clock = clock
         self._reads = reads or Reads()
-        self._entries = ExpiringLru(max_entries, clock)
+        self._entries = ExpiringLru(max_entries, clock, complete=True)
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def version(self) -> int:
+        return self._entries.version
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
-        return self._entries.known_for(reads, absent=True)
+        return self._entries.known_for(reads)
 
     async def get(self, key: str) -> str | None:
         entry = self._entries.get(key)

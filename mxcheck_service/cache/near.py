@@ -71,6 +71,10 @@ class NearCache:
             self._drop(key)
             _set(self._watches.get(key, ()))
 
+    @property
+    def version(self) -> int:
+        return self.entries.version
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         return self.entries.known_for(reads)
 

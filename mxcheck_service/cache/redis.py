@@ -45,6 +45,10 @@ class RedisCache:
         """Requests that wait for the next pipeline."""
         return 0 if self._batches is None else len(self._batches)
 
+    @property
+    def version(self) -> int:
+        return 0
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         return 0.0 if reads else math.inf
 

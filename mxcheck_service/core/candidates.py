@@ -6,7 +6,7 @@ domain that a reader's reply would go to, not a verdict on syntax.
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -55,23 +55,24 @@ def candidates(
     The envelope sender's domain, or HELO for the null sender; then Reply-To (as in rspamd its first header only), then
     From. Raises TooManyAddresses.
     """
-    # Best source first, so that the first entry of a domain is the one to keep.
-    texts: list[tuple[Source, Iterable[str]]] = []
+    # Best source first, so that the first entry of a text, and then of a domain, is the one to keep.
+    texts: dict[str, Source] = {}
     if settings.check_from:
         # A sender without a domain is a null sender to rspamd's parser, too.
-        texts.append((Source.FROM, (_domain_part(envelope.sender or "") or envelope.helo or "",)))
+        texts[_domain_part(envelope.sender or "") or envelope.helo or ""] = Source.FROM
     if settings.check_reply_to and envelope.reply_to:
         first = envelope.reply_to[0]
         decoded = decode_words(first) if "=?" in first else first
-        texts.append((Source.REPLY_TO, _header_domains("reply_to", (decoded,), max_addresses)))
+        for text in _header_domains("reply_to", (decoded,), max_addresses):
+            texts.setdefault(text, Source.REPLY_TO)
     if settings.check_mime_from and envelope.mime_from:
-        texts.append((Source.MIME_FROM, _header_domains("mime_from", envelope.mime_from, max_addresses)))
+        for text in _header_domains("mime_from", envelope.mime_from, max_addresses):
+            texts.setdefault(text, Source.MIME_FROM)
     found: dict[str, Candidate] = {}
-    for source, domains in texts:
-        for text in domains:
-            domain = normalize(text, improvements.skip_address_literals)
-            if domain and domain not in found:
-                found[domain] = Candidate(domain, source)
+    for text, source in texts.items():
+        domain = normalize(text, improvements.skip_address_literals)
+        if domain and domain not in found:
+            found[domain] = Candidate(domain, source)
     return tuple(found.values())
 
 

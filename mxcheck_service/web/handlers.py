@@ -1,6 +1,7 @@
 """The endpoints."""
 
-import orjson
+import time
+
 from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 
@@ -71,13 +72,14 @@ async def metrics(request: web.Request, state: State) -> web.Response:
 
 
 async def _check(request: web.Request, state: State, asked: CheckRequest, *, explain: bool) -> web.Response:
+    started = time.monotonic()
     try:
         report = await state.checker.check(asked.message(explain=explain))
     except TooManyAddresses as error:
         raise _wrong({error.field: str(error)}) from None
-    reply = schema.reply(report)
-    state.request_log.checked(request, asked.client_ip, reply)
-    return web.Response(body=orjson.dumps(reply), content_type="application/json")
+    seconds = time.monotonic() - started
+    state.request_log.checked(request, asked.client_ip, report, seconds)
+    return web.Response(body=schema.encoded(report, seconds), content_type="application/json")
 
 
 async def _body(request: web.Request) -> bytes:

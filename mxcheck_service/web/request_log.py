@@ -9,14 +9,15 @@ import logging
 import re
 import secrets
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from mxcheck_service.web.schema import CheckReply, Problem
+from mxcheck_service.checker import Report
+from mxcheck_service.web.schema import Problem
 
 REQUEST_ID: Final = "X-Request-Id"
 """The header that names a request; a reply has it when the request had."""
@@ -48,23 +49,16 @@ class RequestLog:
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
-    def checked(self, request: web.Request, client_ip: str | None, reply: CheckReply) -> None:
-        """Write the line of a request that was answered with this reply."""
+    def checked(self, request: web.Request, client_ip: str | None, report: Report, seconds: float) -> None:
+        """Write the line of a request that was answered with this report."""
         if self._write is None or not _log.isEnabledFor(logging.INFO):
             return
         self._write(
             "check",
             request_id=self._id(request),
             client_ip=client_ip,
-            domains=[
-                {"domain": each["domain"], "source": each["source"], "verdict": each["verdict"]}
-                for each in reply["domains"][:_MOST_DOMAINS]
-            ],
-            action=reply["action"],
-            score=reply["score"],
-            skip_reason=reply["skip_reason"],
-            partial=reply["partial"],
-            seconds=reply["time_real"],
+            **_facts(report),
+            seconds=round(seconds, 6),
         )
 
     def refused(self, request: web.Request, endpoint: str, response: web.Response, seconds: float) -> None:
@@ -91,6 +85,23 @@ class RequestLog:
     def _id(self, request: web.Request) -> str:
         given = request.headers.get(REQUEST_ID)
         return f"{self._prefix}-{next(self._numbers):x}" if given is None else taken_over(given)
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    facts: dict[str, Any] | None = report.memo.get("log")
+    if facts is None:
+        candidates = [(domain.result.candidate, domain.result.lookup) for domain in report.domains[:_MOST_DOMAINS]]
+        facts = report.memo["log"] = {
+            "domains": [
+                {"domain": candidate.domain, "source": candidate.source, "verdict": str(lookup.outcome)}
+                for candidate, lookup in candidates
+            ],
+            "action": report.action,
+            "score": round(report.score, 6),
+            "skip_reason": report.skip_reason,
+            "partial": report.partial,
+        }
+    return facts
 
 
 def without_wire_text(record: logging.LogRecord) -> bool:

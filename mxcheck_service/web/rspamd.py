@@ -3,6 +3,7 @@
 Source: rspamd's protocol documentation; the client's headers tell the envelope, the body is the message (RFC 5322).
 """
 
+import time
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 
@@ -23,13 +24,14 @@ _REQUIRED_SCORE = 15.0
 async def check(request: web.Request, state: State) -> web.Response:
     """Check the message in the body, under the envelope in the headers."""
     message = _message(request, await request.read())
+    started = time.monotonic()
     try:
         report = await state.checker.check(message)
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
-    reply = schema.reply(report)
-    state.request_log.checked(request, message.client_ip, reply)
-    document: schema.RspamdReply = {**reply, "required_score": _REQUIRED_SCORE}
+    seconds = time.monotonic() - started
+    state.request_log.checked(request, message.client_ip, report, seconds)
+    document: schema.RspamdReply = {**schema.reply(report, seconds), "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Final, Literal, NotRequired, cast
+from typing import Annotated, Any, Final, Literal, NotRequired, cast
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
@@ -263,8 +264,19 @@ class ReloadProblem(Problem, Reloaded):
     """What came of a reload that met something broken: a problem document with the same fields."""
 
 
-def reply(report: Report) -> CheckReply:
-    """Return the reply document of a report."""
+def encoded(report: Report, seconds: float) -> bytes:
+    """Return the reply document of a report as it is sent; `seconds`: how long the check took."""
+    # All but the time is the same each time a report is given.
+    head = report.memo.get("reply")
+    if head is None:
+        document: dict[str, Any] = {**reply(report, seconds)}
+        del document["time_real"]
+        head = report.memo["reply"] = orjson.dumps(document).removesuffix(b"}")
+    return b'%b,"time_real":%b}' % (head, orjson.dumps(_time_real(seconds)))
+
+
+def reply(report: Report, seconds: float) -> CheckReply:
+    """Return the reply document of a report; `seconds`: how long the check took."""
     symbols: dict[str, SymbolReply] = {}
     total = 0.0
     for name, hit in report.symbols.items():
@@ -305,8 +317,12 @@ def reply(report: Report) -> CheckReply:
         "symbols": symbols,
         "domains": domains,
         "partial": report.partial,
-        "time_real": round(report.seconds, 6),
+        "time_real": _time_real(seconds),
     }
+
+
+def _time_real(seconds: float) -> float:
+    return round(seconds, 6)
 
 
 def problem(status: int, detail: str, errors: Sequence[FieldProblem] = ()) -> Problem:

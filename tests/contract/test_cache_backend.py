@@ -228,6 +228,18 @@ async def test_what_does_not_know_without_asking_says_so(cache: CacheBackend) ->
     assert cache.known_for([("absent", None)]) == (math.inf if knows else 0)
 
 
+@pytest.mark.parametrize("change", ["another value", "deleted"])
+async def test_what_was_known_and_is_not_any_more_makes_another_version(cache: CacheBackend, change: str) -> None:
+    await cache.set("k", "v", 60)
+    version, knew = cache.version, cache.known_for([("k", "v")])
+    if change == "deleted":
+        await cache.delete("k")
+    else:
+        await cache.put("k", "w", 60)
+    assert not cache.known_for([("k", "v")])
+    assert (cache.version != version) is (knew > 0)
+
+
 async def test_none_of_them_tells_of_changes_by_itself(cache: CacheBackend) -> None:
     with cache.watch("k") as told:
         assert told is None
@@ -341,6 +353,15 @@ async def test_memory_knows_what_it_holds_until_its_end() -> None:
     clock.now += 1
     assert not cache.known_for(read)
     assert cache.known_for([("a", None)])
+
+
+async def test_memory_has_another_version_when_an_absent_key_comes_and_when_one_goes_for_want_of_room() -> None:
+    cache = MemoryCache(1, StillClock())
+    versions = [cache.version]
+    for key in ("a", "b"):
+        await cache.set(key, "1", 60)
+        versions.append(cache.version)
+    assert len(set(versions)) == 3
 
 
 async def test_memory_keeps_what_is_in_use_though_nobody_reads_it_anew() -> None:

@@ -103,6 +103,27 @@ class TestKnown:
         await known.other.flushall()
         await known.until(lambda: not known.near.known_for([("p:a", "1")]))
 
+    @pytest.mark.parametrize("how", ["told", "flushed", "not told any more", "no room"])
+    async def test_that_ends_makes_another_version(self, known: Bench, how: str) -> None:
+        version = known.near.version
+        match how:
+            case "told":
+                known.near.forget(["p:a"])
+            case "flushed":
+                known.near.forget(None)
+            case "not told any more":
+                known.near.end()
+            case "no room":
+                for number in range(100):
+                    known.near.entries.put(f"p:{number}", "1", math.inf)
+        assert not known.near.known_for([("p:a", "1")])
+        assert known.near.version != version
+
+    async def test_that_comes_leaves_the_version(self, known: Bench) -> None:
+        version = known.near.version
+        known.near.entries.put("p:new", "1", math.inf)
+        assert known.near.version == version
+
     async def test_ends_when_there_is_no_room(self, redis_server: RedisServer) -> None:
         async with bench(redis_server, max_entries=2) as b:
             await b.near.get_many(["p:a", "p:b"])
@@ -212,7 +233,7 @@ class Service:
 
     def __init__(self, near: NearCache) -> None:
         self._near = near
-        self._remembered = RememberedLookups[None](near, 10, ending=lambda *_: None)
+        self._remembered = RememberedLookups[None](near, 10, SystemClock(), ending=lambda *_: None)
         self.recalled = 0
 
     async def look_up(self, keys: Sequence[str]) -> list[str | None]:

@@ -142,6 +142,11 @@ class FakeRedis:
         present: dict[str, tuple[str, int | None]] = dict.fromkeys(self._wrong_type, (WRONG_TYPE, None))
         return present | {key: (value, self._ttls.get(key)) for key, (value, _) in self._memory.snapshot().items()}
 
+    @property
+    def version(self) -> int:
+        """Nothing is kept in the process."""
+        return 0
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         """Nothing is kept in the process."""
         return 0.0 if reads else float("inf")
@@ -232,7 +237,7 @@ async def run(scenario: Scenario) -> Outcome:
     library, _ = await app.load_maps(settings)
     checker = app.checker(settings, library.maps(settings.mx_check).maps, world)
     message = schema.CheckRequest.model_validate(dict(scenario.request.body)).message()
-    reply = schema.reply(await checker.check(message))
+    reply = schema.reply(await checker.check(message), 0.0)
     await background.drain(A_YEAR)
     return Outcome(
         symbols={name: Hit(symbol["weight"], tuple(symbol["options"])) for name, symbol in reply["symbols"].items()},

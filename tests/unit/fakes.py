@@ -185,6 +185,10 @@ class FailingCache:
     failing: Collection[str] = ()
     calls: list[str] = field(default_factory=list)
 
+    @property
+    def version(self) -> int:
+        return 0
+
     def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
         return 0.0 if reads else float("inf")
 

@@ -102,7 +102,7 @@ async def test_message_that_is_not_checked(
 
 async def test_message_without_a_domain_has_nothing_against_it() -> None:
     report = await Bench().checker.check(Message(Envelope(helo="[192.0.2.1]")))
-    assert (report.symbols, report.domains, report.action, report.score) == ({}, [], Action.NO_ACTION, 0)
+    assert (report.symbols, report.domains, report.action, report.score) == ({}, (), Action.NO_ACTION, 0)
 
 
 @pytest.mark.parametrize(

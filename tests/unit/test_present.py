@@ -31,7 +31,7 @@ def report(lookup: Lookup, *hits: SymbolHit, trace: Trace | None = None) -> Repo
     candidate = Candidate("d.example", Source.FROM)
     steps = trace.steps if trace else ()
     domain = DomainReport(DomainResult(candidate, lookup), Action.GREYLIST, hits, 0.012, steps)
-    return Report(None, Action.GREYLIST, None, {hit.name: hit for hit in hits}, [domain], False, 0.0134)
+    return Report(None, Action.GREYLIST, None, {hit.name: hit for hit in hits}, [domain], False)
 
 
 def hit(name: str, metric_score: float, *options: str) -> SymbolHit:
@@ -42,7 +42,7 @@ def hit(name: str, metric_score: float, *options: str) -> SymbolHit:
 def test_every_verdict_has_a_sentence_about_the_target(verdict: Verdict) -> None:
     outcome = Outcome(verdict, "554" if verdict is Verdict.ERROR else None)
     text = shown(
-        present.report("jo@d.example", report(Lookup(outcome, "mx.example", key="what-matched")), explain=False)
+        present.report("jo@d.example", report(Lookup(outcome, "mx.example", key="what-matched")), 0.0134, explain=False)
     )
     first = text.splitlines()[0]
     assert re.fullmatch(r"jo@d\.example  \S.*\S", first)
@@ -60,14 +60,14 @@ def test_every_verdict_has_a_sentence_about_the_target(verdict: Verdict) -> None
     ],
 )
 def test_sentence_names_what_it_is_about(lookup: Lookup, words: list[str]) -> None:
-    first = shown(present.report("d.example", report(lookup), explain=False)).splitlines()[0]
+    first = shown(present.report("d.example", report(lookup), 0.0134, explain=False)).splitlines()[0]
     assert all(word in first for word in words)
     assert ("cached" in first) is lookup.cached
 
 
 def test_symbols_score_and_action_are_shown() -> None:
     result = report(Lookup(Outcome(Verdict.REFUSED), "mx.example"), hit("MX_REFUSED", 3.0, "mx.example", "x"))
-    text = shown(present.report("d.example", result, explain=False))
+    text = shown(present.report("d.example", result, 0.0134, explain=False))
     assert re.search(r"MX_REFUSED +\+3\.0 +mx\.example, x +What it means", text)
     assert re.search(r"score \+3\.0, greylist, 13 ms", text)
 
@@ -76,11 +76,11 @@ def test_colours_tell_against_from_for_and_are_for_terminals_only() -> None:
     result = report(
         Lookup(Outcome(Verdict.GOOD), "mx.example"), hit("AGAINST", 3.0), hit("FOR", -0.1), hit("NEITHER", 0.0)
     )
-    coloured = shown(present.report("d.example", result, explain=False), colour=True)
+    coloured = shown(present.report("d.example", result, 0.0134, explain=False), colour=True)
     assert re.search(r"\x1b\[31mAGAINST", coloured)
     assert re.search(r"\x1b\[32mFOR", coloured)
     assert not re.search(r"\x1b\[3[12]mNEITHER", coloured)
-    assert "\x1b" not in shown(present.report("d.example", result, explain=False))
+    assert "\x1b" not in shown(present.report("d.example", result, 0.0134, explain=False))
 
 
 def test_steps_are_shown_only_when_asked_for() -> None:
@@ -91,11 +91,11 @@ def test_steps_are_shown_only_when_asked_for() -> None:
     trace.saw("cache", layer="d", value=None, usable=False)
     trace.saw("probe", greeting=[], text="220 hi\x1b[31m\r\n")
     result = report(Lookup(Outcome(Verdict.GOOD), "mx.example"), trace=trace)
-    text = shown(present.report("d.example", result, explain=True), width=200)
+    text = shown(present.report("d.example", result, 0.0134, explain=True), width=200)
     assert re.search(r"1\.5 ms +dns +type=MX +question=d\.example +answer=10 mx\.example\.", text)
     assert re.search(r"cache +layer=d +value=- +usable=False", text)
     assert re.search(r"probe +greeting=- +text=220 hi\\u001b\[31m\\u000d\\u000a", text)
-    assert "dns" not in shown(present.report("d.example", result, explain=False))
+    assert "dns" not in shown(present.report("d.example", result, 0.0134, explain=False))
 
 
 NASTY = "\x1b[2J\x9b31m\r\nMX_GOOD[red]{host}\ud800"
@@ -108,7 +108,7 @@ def test_nothing_from_the_wire_gets_at_the_terminal(colour: bool) -> None:
     trace.saw("cache", value=NASTY, answer=[NASTY])
     for verdict in (Verdict.GOOD, Verdict.BAD_MX):
         result = report(Lookup(Outcome(verdict), NASTY, key=NASTY), hit("S", 3.0, NASTY), trace=trace)
-        text = shown(present.report(NASTY, result, explain=True), width=300, colour=colour)
+        text = shown(present.report(NASTY, result, 0.0134, explain=True), width=300, colour=colour)
         assert "\x1b[2J" not in text
         assert not re.search(r"[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f\ud800-\udfff]", text)
         assert "MX_GOOD[red]" in text

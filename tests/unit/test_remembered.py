@@ -1,5 +1,7 @@
 """Lookups that are not made again: which ones are remembered, and for how long."""
 
+from collections.abc import Collection
+
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.model import Lookup, Outcome, Verdict
 from mxcheck_service.remembered import Reads, RememberedLookups
@@ -9,14 +11,24 @@ from tests.unit.fakes import FakeClock
 GOOD = Lookup(Outcome(Verdict.GOOD), "mx.example")
 
 
+class AskedCache(MemoryCache):
+    """Counts how often it was asked what it knows."""
+
+    asked = 0
+
+    def known_for(self, reads: Collection[tuple[str, str | None]]) -> float:
+        self.asked += 1
+        return super().known_for(reads)
+
+
 class Bench:
     """Lookups over an embedded cache; `read` is a trace of one that read these keys as they are now."""
 
     def __init__(self, max_entries: int = 10, soon: float = 0.0) -> None:
         self.clock = FakeClock()
-        self.cache = MemoryCache(100, self.clock)
+        self.cache = AskedCache(100, self.clock)
         self.ending: list[tuple[str, list[str], float]] = []
-        self.lookups = RememberedLookups[str](self.cache, max_entries, soon=soon, ending=self._note)
+        self.lookups = RememberedLookups[str](self.cache, max_entries, self.clock, soon=soon, ending=self._note)
 
     def _note(self, domain: str, reads: Reads, left: float) -> None:
         self.ending.append((domain, [key for key, _ in reads], left))
@@ -52,6 +64,18 @@ async def test_a_lookup_is_gone_for_good_once_an_entry_has_changed() -> None:
         await bench.cache.set(change, "2", 60)
         assert bench.found("one.example") == [False]
         assert len(bench.lookups) == 0
+
+
+async def test_the_cache_is_asked_once_until_something_in_it_changes() -> None:
+    bench = Bench()
+    await bench.cache.set("a", "1", 60)
+    bench.lookups.put("one.example", GOOD, await bench.read("a"))
+    bench.cache.asked = 0
+    assert bench.found("one.example", "one.example") == [True, True]
+    assert bench.cache.asked == 1
+    await bench.cache.set("b", "2", 60)
+    assert bench.found("one.example", "one.example") == [True, True]
+    assert bench.cache.asked == 2
 
 
 async def test_a_lookup_that_read_nothing_stands() -> None:

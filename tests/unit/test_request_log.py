@@ -8,25 +8,21 @@ import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.test_utils import make_mocked_request
 
-from mxcheck_service.core.model import Action, Source
+from mxcheck_service.checker import DomainReport, Report
+from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, Source, SymbolHit, Verdict
 from mxcheck_service.log import LogFormat, configure
 from mxcheck_service.web.gate import problem
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
-from mxcheck_service.web.schema import CheckReply, DomainReply
 
 PIPE_BUF = 4096
 """Octets that a pipe takes as a whole on Linux."""
 
 
-def answer(domain: str, count: int) -> CheckReply:
-    found: DomainReply = {
-        "domain": domain, "source": Source.REPLY_TO, "verdict": "ip_class_skipped",
-        "host": "", "cached": True, "time_ms": 1.0,
-    }  # fmt: skip
-    return {
-        "is_skipped": False, "skip_reason": None, "action": Action.NO_ACTION, "messages": {}, "score": -123.456789,
-        "symbols": {}, "domains": [found] * count, "partial": True, "time_real": 3600.123456,
-    }  # fmt: skip
+def answer(domain: str, count: int) -> Report:
+    lookup = Lookup(Outcome(Verdict.IP_CLASS_SKIPPED), "")
+    found = DomainReport(DomainResult(Candidate(domain, Source.REPLY_TO), lookup), Action.NO_ACTION, ())
+    symbols = {"X": SymbolHit("X", -123.456789, (), "")}
+    return Report(None, Action.NO_ACTION, None, symbols, [found] * count, partial=True)
 
 
 @pytest.mark.parametrize("kind", ["json", "text"])
@@ -36,7 +32,7 @@ def test_the_longest_line_goes_through_a_pipe_as_a_whole(
     configure("info", kind)
     log = RequestLog()
     request = make_mocked_request("POST", "/v1/check", headers={"X-Request-Id": "x" * 128})
-    log.checked(request, "2001:0db8:1111:2222:3333:4444:5555:6666", answer("d" * 254, 300))
+    log.checked(request, "2001:0db8:1111:2222:3333:4444:5555:6666", answer("d" * 254, 300), 3600.123456)
     wrong = problem(422, "\x9b" * 5000, [{"field": "f" * 64, "message": "m" * 60}] * 300)
     log.refused(request, "/v1/check", wrong, 1.0)
     checked, refused = capsys.readouterr().err.splitlines()
@@ -54,7 +50,7 @@ def test_nothing_is_written_unless_it_is_asked_for(
         configure("warning", "json")
     log = RequestLog()
     request = make_mocked_request("POST", "/v1/check")
-    log.checked(request, None, answer("good.test", 1))
+    log.checked(request, None, answer("good.test", 1), 1.0)
     log.refused(request, "/v1/check", problem(503, "busy"), 1.0)
     assert capsys.readouterr() == ("", "")
 
@@ -65,7 +61,7 @@ def test_the_level_may_change_at_any_time(root_logger: logging.Logger, capsys: p
     request = make_mocked_request("POST", "/v1/check")
     for level in ("INFO", "WARNING", "DEBUG"):
         root_logger.setLevel(level)
-        log.checked(request, None, answer(f"{level}.test", 1))
+        log.checked(request, None, answer(f"{level}.test", 1), 1.0)
     lines = capsys.readouterr().err.splitlines()
     assert [json.loads(line)["domains"][0]["domain"] for line in lines] == ["INFO.test", "DEBUG.test"]
 
@@ -74,7 +70,7 @@ def test_ids_of_two_processes_differ(root_logger: logging.Logger, capsys: pytest
     configure("info", "json")
     request = make_mocked_request("POST", "/v1/check")
     for log in (RequestLog(), RequestLog()):
-        log.checked(request, None, answer("good.test", 1))
+        log.checked(request, None, answer("good.test", 1), 1.0)
     assert len({json.loads(line)["request_id"] for line in capsys.readouterr().err.splitlines()}) == 2
 
 
