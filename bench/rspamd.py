@@ -3,10 +3,11 @@
     python -m bench.rspamd [--messages 4000] [--json FILE]
 
 rspamds with no other plugin: a bare one, one with rspamd/mxcheck.lua that asks the service, and one with the reference
-plugin (MXCHECK_REFERENCE, or beside the project), which asks Redis itself; and as the floor one with mxcheck.lua that
-asks a bare aiohttp handler, which has the service's answer ready. One message after the other, in blocks that take
-turns, for 1 domain in all three sources and for 3 domains; what is added is the difference to the bare rspamd's
-percentile. The rspamds share one core; caller, service and Redis share the other. Every answer must have the symbols.
+plugin (MXCHECK_REFERENCE, or beside the project), which asks Redis itself; and as floors two with mxcheck.lua that ask
+a bare aiohttp handler, and a socket without any HTTP server behind it, which have the service's answer ready. One
+message after the other, in blocks that take turns, for 1 domain in all three sources and for 3 domains; what is added
+is the difference to the bare rspamd's percentile. The rspamds share one core; caller, service and Redis share the
+other. Every answer must have the symbols.
 Needs redis-server and Debian's rspamd.
 """
 
@@ -32,8 +33,8 @@ from tests.lab.service import Service
 from tests.parity.lua_rspamd import reference_path
 
 BARE, PLUGIN, REFERENCE = "bare rspamd", "mxcheck.lua, service", "reference plugin"
-FLOOR = "mxcheck.lua, bare aiohttp"
-ADDED: Final = (PLUGIN, FLOOR, REFERENCE)
+FLOOR, SOCKET = "mxcheck.lua, bare aiohttp", "mxcheck.lua, bare socket"
+ADDED: Final = (PLUGIN, FLOOR, SOCKET, REFERENCE)
 # Domains of the envelope sender, of Reply-To and of From.
 KINDS: Final = {"1 domain": (0, 0, 0), "3 domains": (0, 1, 2)}
 SYMBOLS: Final = {"1 domain": {"MX_GOOD"}, "3 domains": {"MX_GOOD", "REPLYTO_MX_GOOD", "MIME_FROM_MX_GOOD"}}
@@ -102,6 +103,7 @@ def _measure(
     reply.write_text(json.dumps(asyncio.run(service.check(BODIES[kind])).body))
     with ExitStack() as stack:
         bare = stack.enter_context(Program("bare", str(reply)))
+        prepared = stack.enter_context(Program("prepared", str(reply)))
         reference = Rspamd(
             plugins={"mx_check.lua": reference_path()},
             local_d=_QUIET | {"mx_check.conf": "enabled = true; test_mode = true;"},
@@ -110,7 +112,7 @@ def _measure(
         )
         rspamds = {BARE: Rspamd(local_d=_QUIET, stock_plugins=()), REFERENCE: reference} | {
             name: rspamd_with_plugin({"url": url}, local_d=_QUIET, stock_plugins=())
-            for name, url in ((PLUGIN, service.url), (FLOOR, bare.url))
+            for name, url in ((PLUGIN, service.url), (FLOOR, bare.url), (SOCKET, prepared.url))
         }
         with on_core(SERVER_CORE):
             for rspamd in rspamds.values():

@@ -103,9 +103,7 @@ async def test_what_is_remembered_is_answered_as_out_of_the_cache() -> None:
 
 
 @pytest.mark.parametrize(("domains", "kept"), [(1, True), (3, True), (4, False)])
-async def test_the_report_on_few_remembered_domains_is_given_again_until_one_changes(
-    domains: int, kept: bool
-) -> None:
+async def test_the_report_on_few_remembered_domains_is_given_again_until_one_changes(domains: int, kept: bool) -> None:
     bench = Bench()
     names = ["one.example", "two.example", "three.example", "no.example"][:domains]
     await bench.warm(*names)
