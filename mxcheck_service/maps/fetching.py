@@ -1,5 +1,8 @@
 """Fetches maps over HTTP: only what has changed, and no more of it than is allowed."""
 
+import hashlib
+import re
+from base64 import b64encode
 from itertools import pairwise
 from typing import BinaryIO, Final, NamedTuple
 
@@ -17,7 +20,9 @@ _HEADERS: Final = {
     hdrs.USER_AGENT: f"mxcheck-service/{__version__}",
     # Taken apart by whoever compiles the map, and not by aiohttp: not in this process' time.
     hdrs.ACCEPT_ENCODING: "zstd, gzip",
+    "Want-Repr-Digest": "sha-256=1",
 }
+_CHECKSUM: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):")
 
 
 class Validators(NamedTuple):
@@ -31,7 +36,7 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
     """Write what the URL leads to, as it was sent, into a file. None: it is still the version that is known.
 
     Raises MapError, without the place: the server does not answer within `timeout` seconds, or not with a map, or with
-    more than `max_bytes`, or leads away from HTTP.
+    more than `max_bytes` or with another checksum than it says, or leads away from HTTP.
     """
     headers = dict(_HEADERS)
     if known.etag:
@@ -50,12 +55,15 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
                 raise MapError(f"the server answered {response.status} {response.reason or ''}".rstrip())
             if response.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in _ENCODINGS:
                 raise MapError(f"is encoded as {response.headers[hdrs.CONTENT_ENCODING]!r}, which was not asked for")
+            checksums = _Checksums(response)
             received = 0
             async for chunk in response.content.iter_chunked(_CHUNK):
                 received += len(chunk)
                 if received > max_bytes:
                     raise MapError(f"has more than {max_bytes} bytes (maps.max_bytes)")
+                checksums.add(chunk)
                 into.write(chunk)
+            checksums.verify()
             return Validators(response.headers.get(hdrs.ETAG), response.headers.get(hdrs.LAST_MODIFIED))
     except TimeoutError:
         raise MapError(f"was not received within {timeout:g} s (maps.timeout)") from None
@@ -63,6 +71,24 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
         # aiohttp's words for a redirect to another scheme, for one, are just its URL.
         reason = escape(mask_url(f"{type(error).__name__}: {error}"))
         raise MapError(reason) from error
+
+
+class _Checksums:
+    """What the server says of the octets it sends (RFC 9530), held against those that come."""
+
+    def __init__(self, response: ClientResponse) -> None:
+        fields = (value for name in ("Repr-Digest", "Content-Digest") for value in response.headers.getall(name, ()))
+        told = [match.groups() for field in fields for match in _CHECKSUM.finditer(field)]
+        self._told = [(name, checksum, hashlib.new(name.replace("-", ""))) for name, checksum in told]
+
+    def add(self, chunk: bytes) -> None:
+        for _, _, counted in self._told:
+            counted.update(chunk)
+
+    def verify(self) -> None:
+        for name, checksum, counted in self._told:
+            if b64encode(counted.digest()).decode() != checksum:
+                raise MapError(f"is not what the server's {name} checksum says: damaged or changed on the way")
 
 
 def _not_downgraded(response: ClientResponse) -> None:

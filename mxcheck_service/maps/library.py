@@ -53,10 +53,14 @@ class LoadedMaps:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How one place of a map stands. `age`: seconds since it was last found good, None if it never was."""
+    """How one place of a map stands. `age`: seconds since it was last found good, None if it never was.
+
+    `sha256`: of its text, decompressed; None for entries in line and for what was never read.
+    """
 
     source: str
     entries: int
+    sha256: str | None
     age: float | None
     changed: bool
     error: str | None
@@ -143,7 +147,7 @@ class Library:
             good_at = now if isinstance(place[1], Inline) else held.good_at
             age = None if good_at is None else now - good_at
             entries = 0 if held.part is None else len(held.part)
-            return SourceState(place[1].place, entries, age, place in self._changed, held.error)
+            return SourceState(place[1].place, entries, held.digest or None, age, place in self._changed, held.error)
 
         return {
             setting: tuple(state((KINDS[setting], source)) for source in named) for setting, named in _wanted(wanted)

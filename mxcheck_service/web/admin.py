@@ -31,6 +31,7 @@ def _facts(done: Reloaded) -> schema.Reloaded:
                     {
                         "source": place.source,
                         "entries": place.entries,
+                        "sha256": place.sha256,
                         "age": None if place.age is None else round(place.age, 3),
                         "changed": place.changed,
                         "error": place.error,

@@ -2,10 +2,12 @@
 
 import asyncio
 import gzip
+import hashlib
 import io
 import os
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,7 @@ else:
 
 TEXT = b"mx.example 3\n"
 OTHER = b"mx.example 5\n"
+SHA256 = hashlib.sha256(TEXT).hexdigest()
 
 
 class Kept:
@@ -77,7 +80,7 @@ async def test_url_is_read_however_it_is_compressed(
     kept = Kept(bad_mxs=server.url)
     assert await kept.refresh()
     assert kept.value() == "3"
-    assert kept.state() == SourceState(server.url, 1, 0.0, True, None)
+    assert kept.state() == SourceState(server.url, 1, SHA256, 0.0, True, None)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
@@ -100,7 +103,7 @@ async def test_what_has_not_changed_is_not_sent_again(server: MapServer, modifie
     assert kept.state().age == 100
     assert not await kept.refresh()
     assert server.answers == [200, 304]
-    assert kept.state() == SourceState(server.url, 1, 0.0, False, None)
+    assert kept.state() == SourceState(server.url, 1, SHA256, 0.0, False, None)
     server.content = OTHER
     server.modified = modified and "Wed, 21 Oct 2015 07:28:01 GMT"
     assert await kept.refresh()
@@ -189,7 +192,30 @@ async def test_broken_url_keeps_the_last_good_one_and_says_so(server: MapServer,
         server.hold.set()
     server.content, server.status, server.encoding, server.hold, server.cut = good, 200, None, None, False
     assert await kept.refresh()
-    assert kept.state() == SourceState(server.url, 1, 0.0, False, None)
+    assert kept.state() == SourceState(server.url, 1, SHA256, 0.0, False, None)
+
+
+def checksum(name: str, content: bytes) -> str:
+    """A checksum as in RFC 9530."""
+    digest = hashlib.new(name.replace("-", ""), content).digest()
+    return f"{name}=:{b64encode(digest).decode()}:"
+
+
+@pytest.mark.parametrize("field", ["Repr-Digest", "Content-Digest"])
+@pytest.mark.parametrize("name", ["sha-256", "sha-512"])
+async def test_checksum_is_held_against_what_was_sent(server: MapServer, field: str, name: str) -> None:
+    kept = Kept(bad_mxs=server.url)
+    server.content, server.encoding = gzip.compress(TEXT), "gzip"
+    server.headers = {field: f"unixsum=:Bw==:, {checksum(name, server.content)}"}
+    await kept.refresh()
+    assert kept.state() == SourceState(server.url, 1, SHA256, 0.0, True, None)
+    server.content = gzip.compress(OTHER)
+    await kept.refresh()
+    assert kept.value() == "3"
+    assert f"{name} checksum" in str(kept.state().error)
+    server.headers = {field: checksum(name, server.content)}
+    await kept.refresh()
+    assert (kept.value(), kept.state().error) == ("5", None)
 
 
 async def test_more_than_is_allowed_is_not_even_received(server: MapServer) -> None:

@@ -1,6 +1,7 @@
 """POST /-/reload, of a service in this process: who may, what it answers, and what a request under way sees."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ async def test_what_is_told(start: StartService, tmp_path: Path) -> None:
     assert await symbols(client, "a@good.test") == ["MX_BAD"]
     status, told = await reload(client)
     age = told["maps"]["bad_mxs"]["sources"][1].pop("age")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert 0 <= age < 60
     assert (status, told) == (
         200,
@@ -80,8 +82,15 @@ async def test_what_is_told(start: StartService, tmp_path: Path) -> None:
                 "bad_mxs": {
                     "entries": 2,
                     "sources": [
-                        {"source": "mx_check.bad_mxs", "entries": 1, "age": 0.0, "changed": False, "error": None},
-                        {"source": str(file), "entries": 1, "changed": False, "error": None},
+                        {
+                            "source": "mx_check.bad_mxs",
+                            "entries": 1,
+                            "sha256": None,
+                            "age": 0.0,
+                            "changed": False,
+                            "error": None,
+                        },
+                        {"source": str(file), "entries": 1, "sha256": sha256, "changed": False, "error": None},
                     ],
                 },
             },
