@@ -189,7 +189,10 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
     loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     _calm_collector()
     try:
-        site = web.TCPSite(runner, settings.server.host, settings.server.port, reuse_port=member is not None)
+        server = settings.server
+        # Callers that come all at once find a place in the queue: each that does not tries again after a second.
+        places = server.max_concurrent_requests
+        site = web.TCPSite(runner, server.host, server.port, backlog=places, reuse_port=member is not None)
         await site.start()
         if member is None:
             announce(settings, runner.addresses)

@@ -1,13 +1,18 @@
 """Processes that share a Redis, die, are told to stop, or cannot start."""
 
 import asyncio
+import os
+import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
@@ -342,3 +347,16 @@ class TestStart:
         assert len(err.splitlines()) == 1, err
         assert "mx_check.bad_mxs" in err
         assert str(gone) in err
+
+
+def test_many_callers_at_once_find_room_before_they_are_accepted() -> None:
+    """The system's queue holds as many connections as there may be requests, though the service accepts none now."""
+    with Service({"server": {"max_concurrent_requests": 400}}) as service:
+        port = URL(service.url).port
+        os.kill(service.pid, signal.SIGSTOP)
+        try:
+            with ExitStack() as stack:
+                for _ in range(400):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.5))
+        finally:
+            os.kill(service.pid, signal.SIGCONT)
