@@ -17,6 +17,7 @@ from mxcheck_service.core.model import Candidate, Source
 from mxcheck_service.core.networks import REMEMBERED
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 
+_SOURCES = tuple(Source)  # a global is found ten times as fast as a member of an enumeration
 _MAX_NAME = 253  # octets of a name in text form without its trailing dot, RFC 1035 section 2.3.4
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII)
 _ALL_DIGITS = re.compile(r"[0-9.]+", re.ASCII)
@@ -57,17 +58,18 @@ def candidates(
     """
     # Best source first, so that the first entry of a text, and then of a domain, is the one to keep.
     texts: dict[str, Source] = {}
+    by_sender, by_reply_to, by_mime_from = _SOURCES
     if settings.check_from:
         # A sender without a domain is a null sender to rspamd's parser, too.
-        texts[_domain_part(envelope.sender or "") or envelope.helo or ""] = Source.FROM
+        texts[_domain_part(envelope.sender or "") or envelope.helo or ""] = by_sender
     if settings.check_reply_to and envelope.reply_to:
         first = envelope.reply_to[0]
         decoded = decode_words(first) if "=?" in first else first
         for text in _header_domains("reply_to", (decoded,), max_addresses):
-            texts.setdefault(text, Source.REPLY_TO)
+            texts.setdefault(text, by_reply_to)
     if settings.check_mime_from and envelope.mime_from:
         for text in _header_domains("mime_from", envelope.mime_from, max_addresses):
-            texts.setdefault(text, Source.MIME_FROM)
+            texts.setdefault(text, by_mime_from)
     found: dict[str, Candidate] = {}
     for text, source in texts.items():
         domain = normalize(text, improvements.skip_address_literals)

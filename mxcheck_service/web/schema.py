@@ -26,6 +26,10 @@ def _an_ip(text: str) -> str:
     return text
 
 
+# Nearly always it is one string.
+HeaderValues = Annotated[str | list[str] | None, Field(union_mode="left_to_right")]
+
+
 class CheckRequest(BaseModel):
     """What `POST /v1/check` takes. Every field is optional; unknown ones are errors."""
 
@@ -33,9 +37,9 @@ class CheckRequest(BaseModel):
 
     sender: str | None = None
     """Envelope MAIL FROM; null, "" or "<>" is the null sender, for which HELO stands in."""
-    mime_from: str | list[str] | None = None
+    mime_from: HeaderValues = None
     """Header From: raw header value(s) or bare addresses."""
-    reply_to: str | list[str] | None = None
+    reply_to: HeaderValues = None
     """Header Reply-To, in the same forms. Of several header values the first one counts."""
     helo: str | None = None
     """The name the client gave in HELO or EHLO."""
@@ -233,6 +237,8 @@ class MapSource(TypedDict):
     source: str
     """The file, the URL, or the setting for entries in line."""
     entries: int
+    sha256: str | None
+    """Of the text in use, decompressed; null for entries in line, and for what was never read."""
     age: float | None
     """Seconds since it was last found good; null: never."""
     changed: bool
@@ -272,7 +278,7 @@ def encoded(report: Report, seconds: float) -> bytes:
         document: dict[str, Any] = {**reply(report, seconds)}
         del document["time_real"]
         head = report.memo["reply"] = orjson.dumps(document).removesuffix(b"}")
-    return b'%b,"time_real":%b}' % (head, orjson.dumps(_time_real(seconds)))
+    return b'%b,"time_real":%r}' % (head, _time_real(seconds))
 
 
 def reply(report: Report, seconds: float) -> CheckReply:
