@@ -258,7 +258,8 @@ class Library:
 def _instead(place: SourceState) -> str:
     if place.age is None:
         return "it counts as empty until it can be had"
-    return f"the last good one stays in use: {place.entries} entries, {place.age:.0f} s old"
+    entries = "1 entry" if place.entries == 1 else f"{place.entries} entries"
+    return f"the last good one stays in use: {entries}, {place.age:.0f} s old"
 
 
 def _wanted(settings: MxCheckSettings) -> list[tuple[str, tuple[Source, ...]]]:

@@ -185,7 +185,7 @@ async def test_broken_url_keeps_the_last_good_one_and_says_so(server: MapServer,
     assert words in (state.error or "")
     (problem,) = kept.library.problems(kept.wanted)
     assert problem.startswith(f"mx_check.bad_mxs: cannot read {server.url}: ")
-    assert problem.endswith("(the last good one stays in use: 1 entries, 60 s old)")
+    assert problem.endswith("(the last good one stays in use: 1 entry, 60 s old)")
     # The same again is no news; the end of it is.
     assert not await kept.refresh()
     if server.hold:

@@ -111,7 +111,7 @@ async def test_broken_map_is_a_problem_document_and_a_metric(start: StartService
     assert (status, told["status"], told["title"]) == (500, 500, "Internal Server Error")
     (problem,) = told["problems"]
     assert problem.startswith(f"mx_check.bad_mxs: cannot read {file}: cannot be decompressed")
-    assert "the last good one stays in use: 1 entries" in problem
+    assert "the last good one stays in use: 1 entry" in problem
     assert told["maps"]["bad_mxs"]["sources"][0]["error"].startswith("cannot be decompressed")
     assert await symbols(client, "a@good.test") == ["MX_BAD"]
     async with client.get("/metrics") as response:
