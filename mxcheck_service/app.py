@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -189,10 +190,14 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
     loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     _calm_collector()
     try:
-        server = settings.server
-        # Callers that come all at once find a place in the queue: each that does not tries again after a second.
-        places = server.max_concurrent_requests
-        site = web.TCPSite(runner, server.host, server.port, backlog=places, reuse_port=member is not None)
+        site = web.TCPSite(
+            runner,
+            settings.server.host,
+            settings.server.port,
+            # Callers that come all at once find a place in the queue: one that does not tries again after a second.
+            backlog=socket.SOMAXCONN,
+            reuse_port=member is not None,
+        )
         await site.start()
         if member is None:
             announce(settings, runner.addresses)

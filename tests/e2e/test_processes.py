@@ -350,8 +350,8 @@ class TestStart:
 
 
 def test_many_callers_at_once_find_room_before_they_are_accepted() -> None:
-    """The system's queue holds as many connections as there may be requests, though the service accepts none now."""
-    with Service({"server": {"max_concurrent_requests": 400}}) as service:
+    """The system's queue holds them, though the service accepts none now."""
+    with Service({}) as service:
         port = URL(service.url).port
         os.kill(service.pid, signal.SIGSTOP)
         try:
