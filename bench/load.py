@@ -26,6 +26,8 @@ end
 WARM: Final = (b"MX_GOOD", b'"cached":true')
 """What an answer has that came out of the cache, where every host is good."""
 _ATTEMPTS: Final = 3
+_PATIENCE: Final = 10
+"""Seconds for an answer. Of a thousand connections at once the system makes some wait for seconds, whoever serves."""
 _LENGTH: Final = re.compile(rb"^content-length: *(\d+)\r$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -59,7 +61,8 @@ def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script + _DONE)
         file.flush()
-        argv = [find_program("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, f"{url}/v1/check"]
+        options = ["-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={_PATIENCE}s", "-s", file.name]
+        argv = [find_program("wrk"), *options, f"{url}/v1/check"]
         for _ in range(_ATTEMPTS):
             run = subprocess.run(["taskset", "-c", str(OTHER_CORE), *argv], capture_output=True, text=True, check=True)
             found = json.loads(run.stdout.splitlines()[-1])
