@@ -215,6 +215,6 @@ def _tell(done: Reloaded) -> None:
     changed = [*done.changed, *(place.source for places in done.maps.values() for place in places if place.changed)]
     _log.info(
         "reload: %s; %s",
-        f"{len(done.errors)} errors, what was in use before stays" if done.errors else "done",
+        f"problems: {len(done.errors)}, what was in use before stays" if done.errors else "done",
         f"changed: {', '.join(dict.fromkeys(changed))}" if changed else "nothing has changed",
     )

@@ -14,7 +14,7 @@ async def reload(request: web.Request, state: State) -> web.Response:
     facts = _facts(done)
     if not done.errors:
         return web.Response(body=orjson.dumps(facts), content_type="application/json")
-    detail = f"{len(done.errors)} errors; what is broken was not taken, and what was in use before stays in use"
+    detail = f"problems: {len(done.errors)}; what is broken was not taken, and what was in use before stays in use"
     document: schema.ReloadProblem = {**schema.problem(500, detail), **facts}
     return web.Response(status=500, body=orjson.dumps(document), content_type="application/problem+json")
 
