@@ -191,7 +191,7 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _bulk(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
-    configure("error", "text")
+    configure("error", "text", config.secrets(settings))
     return uvloop.run(bulk.run(settings, arguments))
 
 
@@ -204,7 +204,7 @@ def _target(text: str) -> tuple[str, int | None]:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config)
-    configure("error", "text")
+    configure("error", "text", config.secrets(loaded.settings))
     rows = uvloop.run(_examine(loaded, arguments.targets))
     if arguments.json:
         print(orjson.dumps(present.health_document(rows), option=orjson.OPT_INDENT_2).decode())
@@ -232,7 +232,7 @@ def _config_show(arguments: argparse.Namespace) -> int:
 
 def _cache(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
-    configure("error", "text")
+    configure("error", "text", config.secrets(settings))
     try:
         if settings.cache.embedded:
             server, name = settings.server, surgery.name_of(arguments.layer, arguments.key)
