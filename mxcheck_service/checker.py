@@ -80,7 +80,7 @@ class Report:
 
     @property
     def score(self) -> float:
-        return sum(hit.score for hit in self.symbols.values())
+        return sum((hit.score for hit in self.symbols.values()), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
