@@ -58,6 +58,16 @@ class Bench:
     async def read(self, key: str) -> str | None:
         return await read(self.near, key)
 
+    async def held_up(self, key: str, value: str) -> "asyncio.Task[str | None]":
+        """Have this value read, and hold the answer up until `far.pass_on` is set."""
+        await self.other.set(key, value, ex=60)
+        await self.settled()
+        self.far.answered.clear()
+        self.far.pass_on.clear()
+        reading = asyncio.create_task(self.read(key))
+        await self.far.answered.wait()
+        return reading
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for what Redis is about to tell."""
         await asyncio.wait_for(self._changes(condition), 10)
@@ -147,12 +157,7 @@ async def test_a_flush_empties_it(b: Bench) -> None:
 
 async def test_an_answer_overtaken_by_a_change_is_not_kept(b: Bench) -> None:
     """The reply was on its way when the key changed: it may be told, but not remembered."""
-    await b.other.set("p:a", "old", ex=60)
-    await b.settled()
-    b.far.answered.clear()
-    b.far.pass_on.clear()
-    reading = asyncio.create_task(b.read("p:a"))
-    await b.far.answered.wait()
+    reading = await b.held_up("p:a", "old")
     await b.other.set("p:a", "new", ex=60)
     await b.settled()
     b.far.pass_on.set()
@@ -162,12 +167,7 @@ async def test_an_answer_overtaken_by_a_change_is_not_kept(b: Bench) -> None:
 
 @pytest.mark.parametrize("told_again", [False, True], ids=["flushed", "not told for a while"])
 async def test_an_answer_from_before_everything_was_forgotten_is_not_kept(b: Bench, told_again: bool) -> None:
-    await b.other.set("p:a", "old", ex=60)
-    await b.settled()
-    b.far.answered.clear()
-    b.far.pass_on.clear()
-    reading = asyncio.create_task(b.read("p:a"))
-    await b.far.answered.wait()
+    reading = await b.held_up("p:a", "old")
     if told_again:
         b.near.end()
         b.near.begin()
