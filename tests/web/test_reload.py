@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from mxcheck_service.app import application, load_maps
 from mxcheck_service.config import ConfigError, Loaded, parse
@@ -149,14 +151,14 @@ class TestSettings:
         return {"cache": {"max_entries": 10}}
 
     @pytest.fixture
-    async def client(self, tree: dict[str, Any], aiohttp_client: Any) -> Client:
+    async def client(self, tree: dict[str, Any]) -> AsyncIterator[Client]:
         settings = parse(tree).settings
 
         def reread() -> Loaded:
             return parse(tree)
 
-        client: Client = await aiohttp_client(application(settings, (await load_maps(settings))[0], reread))
-        return client
+        async with TestClient(TestServer(application(settings, (await load_maps(settings))[0], reread))) as client:
+            yield client
 
     async def test_change_is_taken(self, client: Client, tree: dict[str, Any]) -> None:
         assert await symbols(client, "a@[192.0.2.1]") == []
