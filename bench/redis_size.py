@@ -2,9 +2,10 @@
 
     python -m bench.redis_size [--domains 10000 100000] [--json FILE]
 
-A real redis-server is filled with the three entries that a check of a good domain leaves, each domain with a host and an
-address of its own; real domains share many. "A domain" is what the server's memory (`used_memory`) has grown by, the other
-columns are the medians of `MEMORY USAGE` of some keys of each kind, which knows nothing of the tables that hold them.
+A real redis-server is filled with the three entries that a check of a good domain leaves, each domain with a host and
+an address of its own; real domains share many. "A domain" is what the server's memory (`used_memory`) has grown by, the
+other columns are the medians of `MEMORY USAGE` of some keys of each kind, which knows nothing of the tables that hold
+them.
 """
 
 import statistics

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import dnslib
 import pytest
@@ -19,7 +19,6 @@ from mxcheck_service.app import LAST_WORDS
 from mxcheck_service.settings import Settings
 from tests.lab.manifests import DEPLOY, ROOT, settings
 from tests.lab.process import Child, find_program, run
-from tests.lab.redis import RedisServer
 from tests.lab.sockets import accepts_connections, free_port
 
 FOLDER: Final = DEPLOY / "compose"
@@ -31,6 +30,7 @@ KEYS: Final = {
     "ports", "read_only", "restart", "security_opt", "stop_grace_period", "user", "volumes",
 }  # fmt: skip
 NOBODY: Final = 65532
+MIB: Final = 2**20
 
 
 def unbound_setting(key: str) -> str:
@@ -103,19 +103,27 @@ def test_images_are_of_this_version() -> None:
     assert (FOLDER / SERVICES["mxcheck"]["build"]).resolve() == ROOT
 
 
-def test_redis_takes_its_command_line_and_is_a_cache() -> None:
+def test_redis_takes_its_command_line_and_is_a_cache(tmp_path: Path) -> None:
     program, *options = SERVICES["redis"]["command"]
-    assert program == "redis-server"
-    with RedisServer(options=options) as redis:
+    port = free_port()
+    here = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path)]
+    server = Child(program, [find_program(program), *options, *here], tmp_path / "log")
 
-        def configured(key: str) -> Any:
-            return redis.ask("CONFIG", "GET", key)[1]
+    def cli(*words: str) -> str:
+        return run([find_program("redis-cli"), "-p", str(port), *words], "redis-cli").strip()
 
-        assert configured("maxmemory-policy") == "allkeys-lru"
-        assert configured("save") == ""
-        assert configured("appendonly") == "no"
-        assert int(configured("maxmemory")) == 512 * 2**20 < int(SERVICES["redis"]["mem_limit"].removesuffix("m")) * 2**20
-        assert run(["redis-cli", "-p", str(redis.port), *SERVICES["redis"]["healthcheck"]["test"][2:]], "redis-cli")
+    kind, client, *health = SERVICES["redis"]["healthcheck"]["test"]
+    assert (kind, client) == ("CMD", "redis-cli")
+    try:
+        server.start(lambda: accepts_connections("127.0.0.1", port))
+        assert cli(*health) == "PONG"
+        assert cli("CONFIG", "GET", "maxmemory-policy").splitlines() == ["maxmemory-policy", "allkeys-lru"]
+        assert cli("CONFIG", "GET", "save") == "save"
+        bound = int(cli("CONFIG", "GET", "maxmemory").splitlines()[1])
+        assert bound == 512 * MIB < int(SERVICES["redis"]["mem_limit"].removesuffix("m")) * MIB
+    finally:
+        server.stop()
+    assert set(os.listdir(tmp_path)) == {"log"}, "it wrote to its disk"
 
 
 def test_unbound_takes_its_configuration() -> None:
@@ -133,9 +141,18 @@ def test_unbound_runs_as_anybody_and_writes_nothing() -> None:
     with tempfile.TemporaryDirectory(prefix="mxcheck-unbound-") as name:
         folder = Path(name)
         configuration = folder / "unbound.conf"
-        configuration.write_text(UNBOUND.replace(f"interface: {unbound_setting('interface')}", f"interface: 127.0.0.1@{port}"))
+        configuration.write_text(
+            UNBOUND.replace(f"interface: {unbound_setting('interface')}", f"interface: 127.0.0.1@{port}")
+        )
         folder.chmod(0o755)
-        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
+        become = [
+            "setpriv",
+            f"--reuid={NOBODY}",
+            f"--regid={NOBODY}",
+            "--clear-groups",
+            "--no-new-privs",
+            "--bounding-set=-all",
+        ]
         unbound = Child(
             "unbound",
             [*(become if os.geteuid() == 0 else []), find_program(argv[0]), *argv[1:-1], str(configuration)],

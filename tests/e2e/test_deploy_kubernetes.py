@@ -70,9 +70,7 @@ def taken(name: str, documents: list[Document], folder: Path) -> Overlay:
     sources = {document["metadata"]["name"]: document["data"] for document in of_kind("ConfigMap", documents)}
     files = mounted_files(pod, ours, sources | {"mxcheck": secret_in_the_manual(name)})
     environment = {variable["name"]: variable["value"] for variable in ours["env"]}
-    return Overlay(
-        documents, deployment, pod, ours, files, settings(ours["args"], environment, files, folder)
-    )
+    return Overlay(documents, deployment, pod, ours, files, settings(ours["args"], environment, files, folder))
 
 
 @pytest.fixture(params=["standalone", "sidecar"])
@@ -126,7 +124,9 @@ class TestSettings:
         assert (token and token.get_secret_value()) == ("one" if name == "standalone" else None)
 
     def test_a_key_that_the_secret_lacks_keeps_the_pod_waiting(self, overlay: Overlay) -> None:
-        sources = {document["metadata"]["name"]: document["data"] for document in of_kind("ConfigMap", overlay.documents)}
+        sources = {
+            document["metadata"]["name"]: document["data"] for document in of_kind("ConfigMap", overlay.documents)
+        }
         with pytest.raises(KeyError, match="redis-url"):
             mounted_files(overlay.pod, overlay.ours, sources | {"mxcheck": {"auth-token": "x", "admin-token": "x"}})
 
@@ -146,7 +146,9 @@ class TestWhatLeadsWhere:
         selectors = [overlay.deployment["spec"]["selector"]["matchLabels"]]
         selectors += [spread["labelSelector"]["matchLabels"] for spread in overlay.pod["topologySpreadConstraints"]]
         selectors += [one["spec"]["selector"] for one in of_kind("Service", overlay.documents)]
-        selectors += [one["spec"]["selector"]["matchLabels"] for one in of_kind("PodDisruptionBudget", overlay.documents)]
+        selectors += [
+            one["spec"]["selector"]["matchLabels"] for one in of_kind("PodDisruptionBudget", overlay.documents)
+        ]
         selectors += [one["spec"]["podSelector"]["matchLabels"] for one in of_kind("NetworkPolicy", overlay.documents)]
         assert len(selectors) == 6
         for selector in selectors:
@@ -284,7 +286,9 @@ class TestSidecar:
         assert "readinessProbe" not in overlay.ours
 
     def test_rspamd_has_the_plugin_and_asks_this_port(self, overlay: Overlay) -> None:
-        sources = {document["metadata"]["name"]: document["data"] for document in of_kind("ConfigMap", overlay.documents)}
+        sources = {
+            document["metadata"]["name"]: document["data"] for document in of_kind("ConfigMap", overlay.documents)
+        }
         files = mounted_files(overlay.pod, overlay.pod["containers"][0], sources)
         assert files == {
             "/etc/rspamd/plugins.d/mxcheck.lua": PLUGIN,

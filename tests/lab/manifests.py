@@ -1,5 +1,7 @@
-"""What a cluster and a container would make of the files in deploy/: manifests as kubectl renders them, and the settings
-that the service takes from the volumes and the environment of a container."""
+"""What a cluster and a container would make of the files in deploy/.
+
+Manifests as kubectl renders them, and the settings that the service takes from a container's volumes and environment.
+"""
 
 import os
 import shutil
@@ -95,7 +97,16 @@ def unrestricted(pod: Document) -> list[str]:
     found = [f"pod: {key}" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
     whole = pod.get("securityContext", {})
     found += ["pod: sysctls"] if whole.get("sysctls") else []
-    volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    volumes = {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
     found += [f"volume {volume['name']}" for volume in pod["volumes"] if not volumes & set(volume)]
     for container in containers(pod):
         name, own = container["name"], container.get("securityContext", {})

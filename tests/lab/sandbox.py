@@ -62,7 +62,7 @@ def _calls(name: str) -> frozenset[str]:
 class _Condition(ctypes.Structure):
     """libseccomp's scmp_arg_cmp."""
 
-    _fields_ = [  # noqa: RUF012 - as ctypes has it
+    _fields_ = [
         ("argument", ctypes.c_uint),
         ("comparison", ctypes.c_int),
         ("value", ctypes.c_uint64),
@@ -95,7 +95,7 @@ class _Filter:
 
 
 def enter(settings: Sequence[tuple[str, str]]) -> None:
-    """Forbid this process, and what it executes, what a unit's settings forbid. Raises OSError when it cannot be done."""
+    """Forbid this process, and what it executes, what a unit's settings forbid; raises OSError when that fails."""
     values = dict(settings)
     kernel = ctypes.CDLL(None, use_errno=True)
     if values.get("MemoryDenyWriteExecute") == "yes" and kernel.prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0) != 0:

@@ -107,6 +107,10 @@ class Service:
         """`GET path`; raises aiohttp.ClientError when there is no connection."""
         return await self._request("GET", path)
 
+    async def reload(self) -> Reply:
+        """`POST /-/reload`; raises aiohttp.ClientError when there is no connection."""
+        return await self._request("POST", "/-/reload")
+
     async def metrics(self) -> Exposition:
         """`GET /metrics`, by whichever worker answers."""
         async with (
