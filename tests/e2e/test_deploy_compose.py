@@ -163,6 +163,6 @@ def test_unbound_runs_as_anybody_and_writes_nothing() -> None:
             reply = dnslib.DNSRecord.parse(dnslib.DNSRecord.question("localhost").send("127.0.0.1", port, timeout=5))
             assert [str(record.rdata) for record in reply.rr] == ["127.0.0.1"]
             assert set(os.listdir(folder)) == {"unbound.conf", "log"}
-            assert "warning" not in unbound.log
+            assert not re.search("warning|error", unbound.log)
         finally:
             unbound.stop()

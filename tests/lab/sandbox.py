@@ -4,7 +4,7 @@
 
 Of the unit's [Service] section it takes SystemCallFilter, SystemCallErrorNumber, RestrictAddressFamilies,
 MemoryDenyWriteExecute and NoNewPrivileges, which are what a program may not survive. Namespaces (ProtectSystem,
-PrivateTmp and so on) and users are left out. Linux 6.3 or newer, libseccomp and systemd-analyze.
+PrivateTmp and so on) and users are left out. Needs libseccomp, and systemd-analyze for the groups of system calls.
 """
 
 import ctypes
@@ -20,8 +20,16 @@ from typing import Final
 
 _ALLOW: Final = 0x7FFF0000
 _ERRNO: Final = 0x00050000
-_LESS, _EQUAL, _GREATER = 2, 4, 6
-_PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE, _REFUSE_EXEC_GAIN = 38, 65, 1
+_LESS, _EQUAL, _GREATER, _MASKED_EQUAL = 2, 4, 6, 7
+_PR_SET_NO_NEW_PRIVS = 38
+_WRITE, _EXECUTE, _SHM_EXECUTE = 2, 4, 0o100000
+_MAKES_EXECUTABLE: Final = {
+    "mmap": _WRITE | _EXECUTE,
+    "mprotect": _EXECUTE,
+    "pkey_mprotect": _EXECUTE,
+    "shmat": _SHM_EXECUTE,
+}
+"""What MemoryDenyWriteExecute forbids (systemd.exec(5)): calls whose third argument has all these bits."""
 _ALWAYS: Final = "@default"
 """What systemd adds to each list of what is allowed."""
 
@@ -65,8 +73,8 @@ class _Condition(ctypes.Structure):
     _fields_ = [
         ("argument", ctypes.c_uint),
         ("comparison", ctypes.c_int),
-        ("value", ctypes.c_uint64),
-        ("unused", ctypes.c_uint64),
+        ("first", ctypes.c_uint64),
+        ("second", ctypes.c_uint64),
     ]
 
 
@@ -97,11 +105,13 @@ class _Filter:
 def enter(settings: Sequence[tuple[str, str]]) -> None:
     """Forbid this process, and what it executes, what a unit's settings forbid; raises OSError when that fails."""
     values = dict(settings)
-    kernel = ctypes.CDLL(None, use_errno=True)
-    if values.get("MemoryDenyWriteExecute") == "yes" and kernel.prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "MemoryDenyWriteExecute: needs Linux 6.3")
-    if kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "NoNewPrivileges")
+    if values.get("MemoryDenyWriteExecute") == "yes":
+        memory = _Filter(_ALLOW)
+        for call, bits in _MAKES_EXECUTABLE.items():
+            memory.rule(_ERRNO | errno.EPERM, call, _Condition(2, _MASKED_EQUAL, bits, bits))
+        memory.load()
     if "RestrictAddressFamilies" in values:
         families = sorted(int(getattr(socket, name)) for name in values["RestrictAddressFamilies"].split())
         sockets = _Filter(_ALLOW)
