@@ -12,6 +12,7 @@ import os
 import sys
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO, Final, cast
 
 from mxcheck_service.core.maplist import KINDS, Kind, compile_map, parse_map
@@ -34,7 +35,8 @@ _TOLD: Final = 20
 def main(argv: Sequence[str]) -> None:
     """Filter; `argv`: kind of map, place, digest of the text that is known, most bytes of text."""
     kind, place, known, max_bytes = argv
-    os.nice(_NICE)
+    with suppress(OSError):  # a sandbox may forbid it, and the map is wanted all the same
+        os.nice(_NICE)
     gc.disable()  # a million rows, and no cycle among them
     try:
         told = compile_stream(cast(Kind, kind), place, known, int(max_bytes), sys.stdin.buffer, sys.stdout.buffer)

@@ -47,6 +47,14 @@ def test_hot(tmp_path: Path) -> None:
     assert all(cost["rate"] > 0 for each in medians.values() for cost in each.values())
 
 
+def test_redis_size(tmp_path: Path) -> None:
+    sizes = results(tmp_path, "redis_size", "--domains", "100", "10000")
+    assert [size["keys"] for size in sizes.values()] == [300, 30_000]
+    # Its tables have a size of their own, so the server has grown by more than its entries are told to take.
+    entries = sum(sizes["10000"]["bytes_an_entry"].values())
+    assert entries < sizes["10000"]["bytes_a_domain"] < 3 * entries
+
+
 def test_cold(tmp_path: Path) -> None:
     find_program("knotd")
     medians = results(tmp_path, "cold", "--domains", "100", "--rounds", "1")["medians"]

@@ -247,3 +247,14 @@ class TestRealService:
             reply = await rspamd.scan(MESSAGE, **ENVELOPE | {"helo": "mail." * 200 + "test"})
             assert (reply["action"], found(reply)) == ("no action", FAILED)
             assert warnings(rspamd) == [f"{service.url}: status 413"]
+
+
+async def test_a_service_that_is_named_twice_is_asked_again() -> None:
+    """Behind a load balancer the second time is another instance than the one that drains (docs/deploy.md)."""
+    async with FakeService() as fake:
+        fake.at_first = [http_reply({"status": 503, "title": "Service Unavailable"}, status=503)]
+        fake.reply = http_reply(verdict(GOOD))
+        with rspamd_with_plugin({"url": [fake.url, fake.url]}) as rspamd:
+            assert found(await rspamd.scan(MESSAGE, **ENVELOPE)) == {"MX_GOOD": -0.1}
+            assert warnings(rspamd) == []
+        assert fake.connections == len(fake.asked) == 2

@@ -65,12 +65,15 @@ def verdict(symbols: object = None, action: object = "no action", **more: object
 class FakeService:
     """Listens on 127.0.0.1 while entered, keeps every request, and answers each with `reply` (None: never).
 
+    Replies in `at_first` are given before that, each once.
+
     After a reply it closes the connection, unless the reply says `keep-alive` and `hang_up` is not set.
     """
 
     def __init__(self, port: int | None = None) -> None:
         self.port = free_port() if port is None else port
         self.reply: bytes | None = http_reply(verdict())
+        self.at_first: list[bytes] = []
         self.hang_up = False
         self.asked: list[Asked] = []
         self.connections = 0
@@ -106,12 +109,13 @@ class FakeService:
             while True:
                 self.asked.append(await _read_request(reader))
                 self._changes.notify()
-                if self.reply is None:
+                reply = self.at_first.pop(0) if self.at_first else self.reply
+                if reply is None:
                     await reader.read()  # until the client gives up
                     return
-                writer.write(self.reply)
+                writer.write(reply)
                 await writer.drain()
-                if self.hang_up or b"Connection: keep-alive" not in self.reply:
+                if self.hang_up or b"Connection: keep-alive" not in reply:
                     return
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             return  # the client went, or the server ends

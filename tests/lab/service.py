@@ -43,13 +43,15 @@ class Reply(NamedTuple):
 class Service:
     """`mxcheck serve` as a context manager, ready on entry, ended with SIGTERM on exit.
 
-    `settings` is what the configuration file says; host and port are added unless they are there.
+    `settings` is what the configuration file says; host and port are added unless they are there. `under`: a command
+    that runs the one given to it.
     """
 
-    def __init__(self, settings: Mapping[str, Any], *, name: str = "mxcheck") -> None:
+    def __init__(self, settings: Mapping[str, Any], *, name: str = "mxcheck", under: Sequence[str] = ()) -> None:
         server: dict[str, Any] = {"host": _HOST, "port": free_port()} | dict(settings.get("server", {}))
         self._settings = dict(settings) | {"server": server}
         self._name = name
+        self._command = (*under, *COMMAND)
         host = f"[{server['host']}]" if ":" in server["host"] else server["host"]
         self.url = f"http://{host}:{server['port']}"
 
@@ -58,7 +60,7 @@ class Service:
         folder = Path(self._folder.name)
         try:
             config = write_config(folder, self._settings)
-            self._child = Child(self._name, [*COMMAND, "serve", "--config", str(config)], folder / "service.log")
+            self._child = Child(self._name, [*self._command, "serve", "--config", str(config)], folder / "service.log")
             self.start()
         except BaseException:
             self._folder.cleanup()
@@ -104,6 +106,10 @@ class Service:
     async def get(self, path: str) -> Reply:
         """`GET path`; raises aiohttp.ClientError when there is no connection."""
         return await self._request("GET", path)
+
+    async def reload(self) -> Reply:
+        """`POST /-/reload`; raises aiohttp.ClientError when there is no connection."""
+        return await self._request("POST", "/-/reload")
 
     async def metrics(self) -> Exposition:
         """`GET /metrics`, by whichever worker answers."""
