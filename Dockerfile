@@ -23,6 +23,8 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /opt/mxcheck/ -p /opt/mxcheck/ /opt/mxcheck/lib
 
 FROM ${BASE}
+# Where Python's own images have pip: nothing is installed any more.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip*
 ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
