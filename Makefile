@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 	--custom-compile-command 'make lock' $(UPGRADE)
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
-.PHONY: serve test core-coverage lint types format lock check clean
+.PHONY: serve test core-coverage lint types format lock audit check clean
 
 serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
@@ -38,6 +38,10 @@ format: $(VENV)/.installed-dev
 lock: $(VENV)/.installed-dev
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(BIN)/python -c '$(BUILD_REQUIRES)' | $(COMPILE) - --output-file requirements-build.lock
+
+# Strict: what the index knows nothing of has not been found clean.
+audit: $(VENV)/.installed-dev
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock -r requirements-build.lock
 
 check: lint types core-coverage test
 
