@@ -6,7 +6,13 @@ BIN := $(VENV)/bin
 # What is skipped covers nothing: the bound holds where every component is there.
 COVERAGE := $(if $(MXCHECK_REQUIRE_REAL),--cov --cov-fail-under=95)
 
-.PHONY: serve test core-coverage lint types format check clean
+# Versions and hashes for every Python and Linux that the service runs on. What stands in a lock stays, unless a
+# dependency asks for more; `make lock UPGRADE=--upgrade` takes the newest of all.
+COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock' $(UPGRADE)
+BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+
+.PHONY: serve test core-coverage lint types format lock audit check clean
 
 serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
@@ -28,6 +34,14 @@ types: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.installed-dev
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(BIN)/python -c '$(BUILD_REQUIRES)' | $(COMPILE) - --output-file requirements-build.lock
+
+# Strict: what the index knows nothing of has not been found clean.
+audit: $(VENV)/.installed-dev
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock -r requirements-build.lock
 
 check: lint types core-coverage test
 
