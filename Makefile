@@ -18,7 +18,7 @@ serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
 
 # The decisions are held to the last branch by their own tests, not by what else happens to pass through them.
 core-coverage: $(VENV)/.installed-dev
