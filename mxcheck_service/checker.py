@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _FEW: Final = len(Source)
 """Domains of a message whose report is kept, when they are remembered: nearly all messages have no more."""
 _KEPT_REPORTS: Final = 4096
-"""So many of them; the longest takes 5 KB with what its readers make of it."""
+"""So many of them; the one longest unused goes first."""
 
 
 class Message(NamedTuple):

@@ -1,4 +1,4 @@
-"""Maps that change: files and a real web server, what is broken, and when places are looked at again."""
+"""Maps that change: a real web server, what is broken, and when places are looked at again."""
 
 import asyncio
 import gzip
@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,49 +23,20 @@ from mxcheck_service.maps.fetching import Validators, fetch
 from mxcheck_service.maps.library import Library, SourceState
 from mxcheck_service.settings import MapsSettings
 from tests.lab.map_server import MapServer
-from tests.unit.fakes import FakeClock
+from tests.unit.map_keeping import OTHER, TEXT, Kept, rewrite
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-TEXT = b"mx.example 3\n"
-OTHER = b"mx.example 5\n"
 SHA256 = hashlib.sha256(TEXT).hexdigest()
-
-
-class Kept:
-    """A library with the settings it keeps maps for."""
-
-    def __init__(self, bound: MapsSettings | None = None, **settings: Any) -> None:
-        self.wanted = replace(MxCheckSettings(), **settings)
-        self.bound = bound or MapsSettings()
-        self.clock = FakeClock()
-        self.library = Library(self.clock, uniform=lambda low, high: high)
-
-    async def refresh(self, *, due: bool = False) -> bool:
-        return await self.library.refresh(self.wanted, self.bound, due=due)
-
-    def value(self, key: str = "mx.example", setting: str = "bad_mxs") -> str | None:
-        hit = getattr(self.library.maps(self.wanted).maps, setting).get(key)
-        return None if hit is None else str(hit.value)
-
-    def state(self, setting: str = "bad_mxs") -> SourceState:
-        (state,) = self.library.states(self.wanted)[setting]
-        return state
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[MapServer]:
     async with MapServer(TEXT) as server:
         yield server
-
-
-def rewrite(path: Path, content: bytes) -> None:
-    """Put another file in place, as editors and deployments do."""
-    path.with_suffix(".new").write_bytes(content)
-    path.with_suffix(".new").replace(path)
 
 
 @pytest.mark.parametrize("encoding", [None, "gzip", "zstd"])
@@ -81,15 +51,6 @@ async def test_url_is_read_however_it_is_compressed(
     assert await kept.refresh()
     assert kept.value() == "3"
     assert kept.state() == SourceState(server.url, 1, SHA256, 0.0, True, None)
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
-async def test_file_is_read_however_it_is_compressed(tmp_path: Path, pack: Any) -> None:
-    file = tmp_path / "map"
-    file.write_bytes(pack(TEXT))
-    kept = Kept(bad_mxs=str(file))
-    await kept.refresh()
-    assert kept.value() == "3"
 
 
 @pytest.mark.parametrize("modified", [None, "Wed, 21 Oct 2015 07:28:00 GMT"])
@@ -293,94 +254,6 @@ async def test_with_interval_0_only_a_reload_looks_at_a_url(server: MapServer) -
     assert server.answers == [200]
     await kept.refresh()
     assert server.answers == [200, 304]
-
-
-class TestFile:
-    @pytest.fixture
-    def file(self, tmp_path: Path) -> Path:
-        file = tmp_path / "map"
-        file.write_bytes(TEXT)
-        return file
-
-    async def changes(self, kept: Kept) -> bool:
-        """Whether a look at what is due finds anything new."""
-        kept.clock.now += kept.bound.watch
-        return await kept.refresh(due=True)
-
-    async def test_change_is_seen(self, file: Path) -> None:
-        kept = Kept(bad_mxs=str(file))
-        await kept.refresh()
-        kept.library.settle(kept.wanted)
-        assert not await self.changes(kept)
-        rewrite(file, OTHER)
-        assert not await kept.refresh(due=True)  # it is not due
-        assert await self.changes(kept)
-        assert kept.value() == "5"
-
-    async def test_change_that_keeps_size_and_time_is_seen(self, file: Path) -> None:
-        os.utime(file, ns=(1, 1))
-        kept = Kept(bad_mxs=str(file))
-        await kept.refresh()
-        rewrite(file, OTHER)
-        os.utime(file, ns=(1, 1))
-        assert await self.changes(kept)
-        assert kept.value() == "5"
-
-    async def test_touch_is_no_change(self, file: Path) -> None:
-        kept = Kept(bad_mxs=str(file))
-        await kept.refresh()
-        kept.library.settle(kept.wanted)
-        os.utime(file, ns=(1, 1))
-        assert not await self.changes(kept)
-
-    async def test_broken_file_keeps_the_last_good_one(self, file: Path) -> None:
-        kept = Kept(bad_mxs=str(file))
-        await kept.refresh()
-        kept.library.settle(kept.wanted)
-        for spoil, words in (
-            (file.unlink, "No such file"),
-            (file.mkdir, "Is a directory"),
-        ):
-            spoil()
-            assert await self.changes(kept)
-            assert not await self.changes(kept)
-            assert words in (kept.state().error or "")
-            assert kept.value() == "3"
-        file.rmdir()  # noqa: ASYNC240
-        rewrite(file, gzip.compress(OTHER)[:-2])
-        assert await self.changes(kept)
-        assert not await self.changes(kept)
-        assert "cannot be decompressed" in (kept.state().error or "")
-        rewrite(file, OTHER)
-        assert await self.changes(kept)
-        assert (kept.value(), kept.state().error) == ("5", None)
-
-    async def test_pipe_is_refused_without_waiting_for_a_writer(self, tmp_path: Path) -> None:
-        os.mkfifo(tmp_path / "pipe")
-        kept = Kept(bad_mxs=str(tmp_path / "pipe"))
-        await kept.refresh()
-        with pytest.raises(MapError, match="no regular file"):
-            kept.library.maps(kept.wanted)
-
-    async def test_text_that_has_no_network_at_all_is_no_map_of_networks(self, tmp_path: Path) -> None:
-        file = tmp_path / "ips"
-        file.write_text("11.0.0.1\n")
-        kept = Kept(bad_ips=str(file))
-        await kept.refresh()
-        rewrite(file, b"<html>\n<title>Sign in</title>\n")
-        assert await self.changes(kept)
-        assert "no address and no network" in (kept.state("bad_ips").error or "")
-        assert kept.value("11.0.0.1", "bad_ips") == "1"
-
-    async def test_with_watch_0_only_a_reload_looks_at_it(self, file: Path) -> None:
-        kept = Kept(MapsSettings(watch=0), bad_mxs=str(file))
-        await kept.refresh()
-        rewrite(file, OTHER)
-        kept.clock.now += 1e6
-        await kept.refresh(due=True)
-        assert kept.value() == "3"
-        await kept.refresh()
-        assert kept.value() == "5"
 
 
 async def test_parts_of_one_map_change_by_themselves(tmp_path: Path, server: MapServer) -> None:
