@@ -251,7 +251,7 @@ async def _drain(app: web.Application, seconds: float) -> None:
         await asyncio.wait_for(app[STATE].idle(), seconds)
     cancelled = await app[BACKGROUND].drain(max(0.0, end - asyncio.get_running_loop().time()))
     if cancelled:
-        _log.warning("%d lookups did not finish within drain_seconds and were cancelled", cancelled)
+        _log.warning("%d lookups and attempts did not finish within drain_seconds and were cancelled", cancelled)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -8,10 +8,11 @@ from functools import cache as cache_results
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from mxcheck_service.attempts import Attempts
 from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.core import policy, symbols
-from mxcheck_service.core.addresses import IpClasses, LocalClients
+from mxcheck_service.core.addresses import LocalClients
 from mxcheck_service.core.candidates import Envelope, candidates
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, Source, SymbolHit, Verdict
@@ -129,11 +130,10 @@ class Checker:
         self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
         self._crashed = counts.crashes.tick()
         prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
-        names = Names(settings, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
+        names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(settings, improvements, cache, prober, adapters.clock, counts, adapters.turns)
-        self._pipeline = Pipeline(
-            maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
-        )
+        attempts = Attempts(settings, improvements, maps, names, probing, adapters.background)
+        self._pipeline = Pipeline(maps, names, attempts)
         soon = policy.renewal_window(settings) if improvements.refresh_ahead else 0.0
         renewal = Renewal(cache, names, probing, adapters.clock, adapters.background, soon=soon)
         self._remembered = RememberedLookups[DomainReport](

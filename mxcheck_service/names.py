@@ -7,16 +7,18 @@ from typing import TypeVar
 from mxcheck_service.background import SingleFlight
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.core import mx
-from mxcheck_service.core.addresses import enabled_families, interleave, of_families
+from mxcheck_service.core.addresses import enabled_families, interleave, most_targets, of_families
 from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
 from mxcheck_service.core.model import Family, Verdict
-from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Wait
-from mxcheck_service.ports import Clock, DnsFailure, Found, NotFound, Resolver
+from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
 
 T = TypeVar("T")
+
+_NODATA = NotFound(nxdomain=False)
 
 
 class Names:
@@ -28,6 +30,7 @@ class Names:
     def __init__(
         self,
         settings: MxCheckSettings,
+        improvements: Improvements,
         cache: CacheLayers,
         resolver: Resolver,
         clock: Clock,
@@ -36,6 +39,8 @@ class Names:
         shared: float = 0.0,
     ) -> None:
         self._settings = settings
+        self._improvements = improvements
+        self._most_targets = most_targets(settings, improvements)
         self._cache = cache
         self._resolver = resolver
         self._clock = clock
@@ -93,19 +98,19 @@ class Names:
     async def _resolve_domain(self, domain: str, trace: Trace) -> DomainEntry:
         entry = await self._ask_domain(domain, trace)
         await self._cache.store_domain(domain, entry)
-        return entry
+        return entry if isinstance(entry, MxList) else self._fresh(entry)
 
-    async def _implicit_mx(self, domain: str, trace: Trace) -> DomainEntry:
+    async def _implicit_mx(self, domain: str, trace: Trace) -> HostEntry:
         entry = await self._ask_addresses(domain, trace)
         await self._cache.store_domain(domain, entry)
-        return entry
+        return self._fresh(entry)
 
     async def _ask_domain(self, domain: str, trace: Trace) -> DomainEntry:
         match await self._resolver.mx(domain):
             case Found(records):
                 shown = [f"{record.preference} {record.exchange}." for record in records]
                 trace.did("dns", type="MX", question=domain, answer=shown)
-                return mx.usable(records, self._settings.max_mx_a_records)
+                return mx.usable(records, self._most_targets, underscores=self._improvements.underscore_hosts)
             case NotFound(nxdomain):
                 trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
                 return await self._ask_addresses(domain, trace)
@@ -122,7 +127,7 @@ class Names:
             return found
         entry = await self._ask_addresses(name, trace)
         await self._cache.store_host(name, entry)
-        return entry
+        return self._fresh(entry)
 
     async def _cached_host(self, name: str, trace: Trace) -> HostEntry | None:
         (cached,) = await self._cache.hosts([name], trace)
@@ -147,44 +152,69 @@ class Names:
         return None
 
     def _usable(self, entry: HostEntry | None) -> HostEntry | None:
-        """Return what a cached entry says under the enabled families, None when it must be asked for anew.
+        """Return what a cached entry says under the enabled families, None when it must be asked for anew."""
+        if isinstance(entry, AddressList) and self._families not in entry.families:
+            return None
+        return None if entry is None else self._looked_at(entry)
 
-        An entry that covers every enabled family and holds no address of one is definite: there is none.
+    def _fresh(self, entry: HostEntry) -> HostEntry:
+        """Return what was just found; addresses of the family that was asked for are used however they are written."""
+        asked_more = isinstance(entry, AddressList) and entry.families != self._families
+        return self._looked_at(entry) if asked_more else entry
+
+    def _looked_at(self, entry: HostEntry) -> HostEntry:
+        """Return what an entry that covers every enabled family says under them.
+
+        One that holds no address of them is definite: there is none.
         """
         if not isinstance(entry, AddressList):
             return entry
-        if self._families not in entry.families:
-            return None
-        ips = of_families(entry.ips, self._families)
-        return AddressList(entry.families, ips) if ips else Verdict.NONE
+        if ips := of_families(entry.ips, self._families):
+            return AddressList(entry.families, ips)
+        elsewhere = self._improvements.other_families and of_families(entry.ips, Family.BOTH)
+        return Verdict.UNAVAILABLE if elsewhere else Verdict.NONE
 
     async def _ask_addresses(self, name: str, trace: Trace) -> HostEntry:
-        """Ask for every enabled family at once. A failure counts only when no family got an answer."""
-        families = [family for family in (Family.V4, Family.V6) if family in self._families]
-        questions = [self._resolver.addresses(name, family) for family in families]
-        answers = await asyncio.gather(*questions) if len(questions) > 1 else [await questions[0]]
-        found: dict[Family, tuple[str, ...]] = {}
-        failures = 0
-        for family, answer in zip(families, answers, strict=True):
-            record_type = "A" if family is Family.V4 else "AAAA"
-            match answer:
-                case Found(records):
-                    trace.did("dns", type=record_type, question=name, answer=list(records))
-                    found[family] = records
-                case NotFound(nxdomain):
-                    trace.did("dns", type=record_type, question=name, answer="NXDOMAIN" if nxdomain else "NODATA")
-                case DnsFailure(reason):
-                    trace.did("dns", type=record_type, question=name, answer=reason)
-                    failures += 1
+        """Ask for every enabled family at once; for the other one, too, if the name exists and has none of them."""
+        families = self._families
+        answers = await self._ask_families(name, families, trace)
+        if self._improvements.other_families and all(answer == _NODATA for answer in answers.values()):
+            families = Family.BOTH
+            answers |= await self._ask_families(name, Family.BOTH ^ self._families, trace)
+        found = {family: answer.records for family, answer in answers.items() if isinstance(answer, Found)}
         if not found:
-            return Verdict.DNS_FAIL if failures == len(families) else Verdict.NONE
+            failed = [isinstance(answer, DnsFailure) for answer in answers.values()]
+            return Verdict.DNS_FAIL if all(failed) or self._doubts(failed) else Verdict.NONE
         ips = interleave(
             found.get(Family.V4, ()),
             found.get(Family.V6, ()),
             prefer_ipv6=self._settings.prefer_ipv6,
-            cap=self._settings.max_mx_a_records,
+            cap=self._most_targets,
         )
-        return AddressList(self._families, ips)
+        return AddressList(families, ips)
+
+    def _doubts(self, failed: Sequence[bool]) -> bool:
+        """Tell whether the answer that is missing may be the one that counts."""
+        return self._improvements.benefit_of_doubt and any(failed)
+
+    async def _ask_families(self, name: str, families: Family, trace: Trace) -> dict[Family, DnsAnswer[str]]:
+        asked = [family for family in (Family.V4, Family.V6) if family in families]
+        questions = [self._resolver.addresses(name, family) for family in asked]
+        answers = await asyncio.gather(*questions) if len(questions) > 1 else [await question for question in questions]
+        for family, answer in zip(asked, answers, strict=True):
+            record_type = "A" if family is Family.V4 else "AAAA"
+            trace.did("dns", type=record_type, question=name, answer=_shown(answer))
+        return dict(zip(asked, answers, strict=True))
+
+
+def _shown(answer: DnsAnswer[str]) -> str | list[str]:
+    match answer:
+        case Found(records):
+            return list(records)
+        case NotFound(nxdomain):
+            return "NXDOMAIN" if nxdomain else "NODATA"
+        case DnsFailure(reason):
+            return reason
 
 
 def host_names(mx_list: MxList) -> list[str]:

@@ -16,10 +16,6 @@ from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
 
-WORTH_ANOTHER_TRY: Final = frozenset(
-    {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
-)
-"""Failures to connect and timeouts. Whatever spoke, even 5xx or no SMTP at all, has settled the question."""
 _SPEAKS_SMTP: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
 _LOCKS: Final = {Claim.WON: Lock.WON, Claim.HELD: Lock.HELD, Claim.FAILED: Lock.FAILED, None: Lock.VERDICT}
 _WAITS: Final = {
@@ -37,10 +33,6 @@ class Attempt:
 
     outcome: Outcome
     cached: bool = False
-
-    @property
-    def conclusive(self) -> bool:
-        return self.outcome.verdict not in WORTH_ANOTHER_TRY
 
 
 class Probing:
@@ -67,24 +59,9 @@ class Probing:
         self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
         self._shared = counts.waits.tick("i", Wait.SHARED)
 
-    async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:
-        """Try addresses of one host until one is conclusive or `budget` of them were tried; return all attempts made.
-
-        `ips` is not empty. Addresses the cache knows something about come first (reference: step3), so that a known
-        verdict of any of them is used before a connection is made.
-        """
-        entries = dict(zip(ips, await self._cache.addresses(ips, trace), strict=True))
-        known = [ip for ip in entries if entries[ip] is not None]
-        if budget > 1:
-            # A settled verdict first: it spares waiting for a lock and trying again what has failed.
-            known.sort(key=lambda ip: not _is_settled(entries[ip]))
-        order = [*known, *(ip for ip in entries if entries[ip] is None)]
-        made: list[Attempt] = []
-        for ip in order[:budget]:
-            made.append(await self._attempt(ip, entries[ip], trace))
-            if made[-1].conclusive:
-                break
-        return made
+    async def known(self, ips: Sequence[str], trace: Trace) -> list[AddressEntry | None]:
+        """Return what the cache holds of each address."""
+        return await self._cache.addresses(ips, trace)
 
     async def renew(self, ip: str, trace: Trace, *, within: float) -> None:
         """Probe an address anew whose verdict ends within so many seconds.
@@ -104,9 +81,8 @@ class Probing:
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
             await self._cache.store_verdict(ip, probed.outcome)
 
-    async def _attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
-        if isinstance(entry, Outcome):
-            return Attempt(entry, cached=True)
+    async def attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+        """Get a verdict for an address of which the cache held this, which is none."""
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
@@ -178,10 +154,6 @@ class Probing:
                 return Outcome(Verdict.UNAVAILABLE)
         await self._cache.store_verdict(ip, outcome)
         return outcome
-
-
-def _is_settled(entry: AddressEntry | None) -> bool:
-    return isinstance(entry, Outcome) and Attempt(entry).conclusive
 
 
 def _shown_claim(claim: Claim | Outcome) -> str:

@@ -1,9 +1,10 @@
 """Address lists: classes, families, and the fair mix of two families."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from mxcheck_service.core.model import ClassEvidence, Family, IpClass
-from mxcheck_service.core.networks import NetworkTable, family_of
+from mxcheck_service.core.networks import NetworkTable, embedded_ipv4, family_of
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 
 _LOCAL = (
@@ -27,13 +28,14 @@ _BOGON = (
     "224.0.0.0/4",  # multicast
     "240.0.0.0/4",  # reserved, and the broadcast address
     "::/128",
-    "64:ff9b::/96",  # RFC 6052, NAT64
     "100::/64",  # RFC 6666, discard
     "2001:db8::/32",  # RFC 3849, documentation
     "ff00::/8",  # multicast
 )
 _ENGINE_LOCAL = ("127.0.0.0/8", "::1/128", "fe80::/10", "fec0::/10")
 """What rspamd's `is_local` takes for local whatever `local_addrs` says."""
+_NAT64: Final = "64:ff9b::/96"
+"""RFC 6052: the last 32 bits are an IPv4 address."""
 
 
 class IpClasses:
@@ -43,10 +45,14 @@ class IpClasses:
         classes = dict.fromkeys(_LOCAL, IpClass.LOCAL) | dict.fromkeys(_BOGON, IpClass.BOGON)
         if not settings.test_mode:
             classes |= dict.fromkeys(_LOOPBACK, IpClass(improvements.loopback_class))
+        if not improvements.nat64:
+            classes[_NAT64] = IpClass.BOGON
         self._table = NetworkTable.of(classes)
+        self._translated = NetworkTable.of({_NAT64: improvements.nat64})
 
     def of(self, ip: str) -> IpClass:
-        return self._table.get(ip) or IpClass.PUBLIC
+        inner = embedded_ipv4(ip) if self._translated.get(ip) else ip
+        return self._table.get(inner) or IpClass.PUBLIC
 
     def partition(self, ips: Sequence[str]) -> tuple[tuple[str, ...], ClassEvidence]:
         """Return (public addresses, evidence about the others), each in the order given."""
@@ -65,6 +71,11 @@ class LocalClients:
 
     def __contains__(self, ip: str) -> bool:
         return self._table.get(ip) is not None
+
+
+def most_targets(settings: MxCheckSettings, improvements: Improvements) -> int:
+    """Return how many MX hosts of a domain, and addresses of a host, are used."""
+    return max(settings.max_mx_a_records, improvements.max_targets or 0)
 
 
 def enabled_families(settings: MxCheckSettings) -> Family:

@@ -41,6 +41,11 @@ def family_of(text: str) -> Family:
     return Family.V4 if number >> 32 == 0xFFFF else Family.V6
 
 
+def embedded_ipv4(text: str) -> str:
+    """Return the IPv4 address in the last 32 bits of an IPv6 address; raises ValueError when `text` is none."""
+    return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(text)) & 0xFFFFFFFF))
+
+
 def parse_network(text: str) -> tuple[int, int] | None:
     """Return (number, prefix length) of an address or a CIDR, host bits dropped; None when `text` is neither."""
     if "%" in text:

@@ -171,6 +171,20 @@ class Improvements:
 
     probe_attempts: Annotated[int, Ge(1), Le(32)] = 3
     """Addresses tried, over the MX list in preference order, before a failure is believed."""
+    attempt_stagger: Annotated[float, Gt(0)] | None = 1.0
+    """Seconds after which the next address is tried while the one before has told nothing; null: once it has failed."""
+    benefit_of_doubt: bool = True
+    """A failure is believed once every host and address was tried or known; until then it is what kept us from that."""
+    max_targets: Annotated[int, Ge(1)] | None = 16
+    """Most MX hosts and most addresses of a host that are used, if more than max_mx_a_records; null: only that many."""
+    blame_mixed_classes: bool = False
+    """A host that takes mail is still blamed for private or bogon addresses beside the one that does."""
+    other_families: bool = True
+    """A name with addresses only in a family that is not probed is no missing one: MX_PROBE_UNAVAILABLE."""
+    nat64: bool = True
+    """An address of 64:ff9b::/96 (NAT64) has the class of the IPv4 address in it."""
+    underscore_hosts: bool = True
+    """An MX host whose name begins with `_` is used like any other."""
     wait_for_inflight: bool = True
     """Wait (until the deadline) for a probe that another task or worker holds, instead of MX_INFLIGHT at once."""
     blame_local_errors: bool = False
@@ -188,6 +202,13 @@ class Improvements:
 RECOMMENDED = Improvements()
 REFERENCE = Improvements(
     probe_attempts=1,
+    attempt_stagger=None,
+    benefit_of_doubt=False,
+    max_targets=None,
+    blame_mixed_classes=True,
+    other_families=False,
+    nat64=False,
+    underscore_hosts=False,
     wait_for_inflight=False,
     blame_local_errors=True,
     loopback_class="bogon",

@@ -16,7 +16,7 @@ from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from tests.contract.test_near_cache import Bench, CountingRedis, bench
 from tests.lab.redis import RedisServer
-from tests.unit.fakes import FakeProber
+from tests.unit.fakes import FakeProber, judged
 
 IP = "11.0.0.1"
 KEY = f"p:i:{IP}"
@@ -55,8 +55,7 @@ class Service:
         return asyncio.create_task(self._probe())
 
     async def _probe(self) -> str:
-        (attempt,) = await self._probing.attempts([IP], 1, Trace(SystemClock()))
-        return f"{attempt.outcome}{'*' if attempt.cached else ''}"
+        return await judged(self._probing, IP, Trace(SystemClock()))
 
     async def waits(self) -> None:
         """Return once it has looked at the lock and waits."""

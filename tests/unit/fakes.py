@@ -18,6 +18,8 @@ from mxcheck_service.ports import (
     NotFound,
     Probed,
 )
+from mxcheck_service.probing import Attempt, Probing
+from mxcheck_service.trace import Trace
 
 GOOD = Probed(Outcome(Verdict.GOOD))
 REFUSED = Probed(Outcome(Verdict.REFUSED))
@@ -135,6 +137,13 @@ class FakeProber:
         if isinstance(result, Exception):
             raise result
         return result
+
+
+async def judged(probing: Probing, ip: str, trace: Trace) -> str:
+    """Return the verdict of one address as text; `*` marks one out of the cache."""
+    (known,) = await probing.known([ip], trace)
+    attempt = Attempt(known, cached=True) if isinstance(known, Outcome) else await probing.attempt(ip, known, trace)
+    return f"{attempt.outcome}{'*' if attempt.cached else ''}"
 
 
 class FakeConnection:

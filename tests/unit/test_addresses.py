@@ -170,3 +170,20 @@ def test_addresses_of_families_keep_their_order_and_what_is_no_address_is_droppe
 )
 def test_interleave(v4: str, v6: str, prefer_ipv6: bool, cap: int, mixed: str) -> None:
     assert interleave(v4, v6, prefer_ipv6=prefer_ipv6, cap=cap) == tuple(mixed)
+
+
+@pytest.mark.parametrize(
+    ("ip", "inner"),
+    [
+        ("64:ff9b::8.8.8.8", IpClass.PUBLIC),
+        ("64:ff9b::808:808", IpClass.PUBLIC),
+        ("64:ff9b::10.0.0.1", IpClass.LOCAL),
+        ("64:ff9b::127.0.0.1", IpClass.LOCAL),
+        ("64:ff9b::192.0.2.1", IpClass.BOGON),
+        ("64:ff9b::0.0.0.0", IpClass.BOGON),
+    ],
+)
+def test_translated_address_has_the_class_of_the_one_in_it(ip: str, inner: IpClass) -> None:
+    assert IpClasses(SETTINGS, RECOMMENDED).of(ip) is inner
+    assert IpClasses(SETTINGS, replace(RECOMMENDED, nat64=False)).of(ip) is IpClass.BOGON
+    assert IpClasses(SETTINGS, REFERENCE).of(ip) is IpClass.BOGON

@@ -204,7 +204,7 @@ async def test_an_answer_that_another_lookup_gave_is_not_remembered_for_it() -> 
     bench = Bench()
     await bench.check("no.example")
     bench.cache.hold = asyncio.Event()
-    names = Names(SETTINGS, CacheLayers(bench.cache, SETTINGS, RECOMMENDED), bench.resolver, bench.clock)
+    names = Names(SETTINGS, RECOMMENDED, CacheLayers(bench.cache, SETTINGS, RECOMMENDED), bench.resolver, bench.clock)
     traces = [Trace(bench.clock) for _ in range(3)]
     lookups = [asyncio.create_task(names.domain("no.example", trace)) for trace in traces]
     await soon()

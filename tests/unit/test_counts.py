@@ -32,6 +32,7 @@ from tests.unit.fakes import (
     FakeProber,
     FakeResolver,
     a,
+    judged,
     mx,
     soon,
 )
@@ -155,7 +156,7 @@ class Locks:
         await self.memory.set(f"rmx:i:{V4}", value, 1000)
 
     async def attempt(self) -> None:
-        await self.probing.attempts([V4], 1, Trace(self.clock))
+        await judged(self.probing, V4, Trace(self.clock))
 
 
 class TestLocks:
@@ -235,7 +236,7 @@ class TestNames:
     def names(self, memory: MemoryCache, clock: FakeClock, tally: Tally, shared: float = SHARED) -> Names:
         resolver = FakeResolver({"one.example": mx("mx.example")}, {"mx.example": a(V4)})
         layers = CacheLayers(memory, SETTINGS, RECOMMENDED)
-        return Names(SETTINGS, layers, resolver, clock, Counts(waits=tally), shared=shared)
+        return Names(SETTINGS, RECOMMENDED, layers, resolver, clock, Counts(waits=tally), shared=shared)
 
     @pytest.mark.parametrize(("layer", "name", "value"), [("d", "one.example", "no"), ("m", "mx.example", "no")])
     @pytest.mark.parametrize("stored", [True, False])

@@ -10,7 +10,7 @@ Records = list[tuple[int, str]]
 
 
 def judge(records: Records, cap: int = 3) -> Records | Verdict:
-    entry = usable([MxHost(*record) for record in records], cap)
+    entry = usable([MxHost(*record) for record in records], cap, underscores=False)
     return [(host.preference, host.exchange) for host in entry.hosts] if isinstance(entry, MxList) else entry
 
 
@@ -68,3 +68,8 @@ def test_records(records: Records, meaning: Records | Verdict) -> None:
 def test_at_most_cap_hosts_are_kept(cap: int) -> None:
     records = [(preference, f"mx{preference}.example") for preference in range(4)]
     assert judge(records, cap) == records[:cap]
+
+
+def test_names_with_an_underscore_in_front_are_hosts_when_asked_for() -> None:
+    records = [MxHost(10, "_dc-mx.example"), MxHost(5, "_")]
+    assert usable(records, 3, underscores=True) == MxList((records[1], records[0]))

@@ -9,7 +9,7 @@ from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.codec import AddressList, MxList
 from mxcheck_service.core.model import Family, MxHost, Verdict
-from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
+from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
 from mxcheck_service.names import Names, host_names
 from mxcheck_service.ports import DnsAnswer, DnsFailure
 from mxcheck_service.trace import Trace
@@ -26,11 +26,14 @@ Entry = AddressList | Verdict
 
 
 class Bench:
-    def __init__(self, resolver: FakeResolver, settings: MxCheckSettings = ONLY_V4) -> None:
+    def __init__(
+        self, resolver: FakeResolver, settings: MxCheckSettings = ONLY_V4, improvements: Improvements = REFERENCE
+    ) -> None:
         self.clock = FakeClock()
         self.memory = MemoryCache(100, self.clock)
         self.resolver = resolver
-        self.names = Names(settings, CacheLayers(self.memory, settings, RECOMMENDED), resolver, self.clock)
+        layers = CacheLayers(self.memory, settings, improvements)
+        self.names = Names(settings, improvements, layers, resolver, self.clock)
 
     def trace(self) -> Trace:
         return Trace(self.clock)
@@ -182,7 +185,7 @@ class Workers:
         cache = FailingCache(self.memory) if cache_fails else self.memory
         self.resolvers = [FakeResolver({DOMAIN: mx(HOST)}, {HOST: a(V4), DOMAIN: a(V4)}) for _ in range(2)]
         self.one, self.two = (
-            Names(settings, CacheLayers(cache, settings, RECOMMENDED), resolver, self.clock, shared=SHARED)
+            Names(settings, RECOMMENDED, CacheLayers(cache, settings, RECOMMENDED), resolver, self.clock, shared=SHARED)
             for resolver in self.resolvers
         )
 
@@ -234,3 +237,58 @@ async def test_what_is_not_cached_cannot_be_shared() -> None:
     await workers.two.domain(DOMAIN, workers.trace())
     assert [resolver.asked for resolver in workers.resolvers] == [[("MX", DOMAIN)]] * 2
     assert workers.memory.snapshot() == {}
+
+
+# What the improvements add
+
+
+@pytest.mark.parametrize(
+    ("settings", "a_answer", "aaaa_answer", "entry", "value"),
+    [
+        pytest.param(ONLY_V4, NODATA, a(V6), Verdict.UNAVAILABLE, f"v64:{V6}", id="only-the-other-one"),
+        pytest.param(ONLY_V6, a(V4), NODATA, Verdict.UNAVAILABLE, f"v64:{V4}", id="the-other-way-round"),
+        pytest.param(ONLY_V4, NODATA, NODATA, Verdict.NONE, "no", id="neither"),
+        pytest.param(ONLY_V4, NODATA, SERVFAIL, Verdict.DNS_FAIL, "df", id="the-other-one-fails"),
+        pytest.param(BOTH, SERVFAIL, NODATA, Verdict.DNS_FAIL, "df", id="the-one-that-fails-may-be-the-one"),
+        pytest.param(BOTH, SERVFAIL, a(V6), AddressList(Family.BOTH, (V6,)), f"v64:{V6}", id="one-is-enough"),
+    ],
+)
+async def test_name_of_another_family_is_no_missing_one(
+    settings: MxCheckSettings, a_answer: DnsAnswer[str], aaaa_answer: DnsAnswer[str], entry: Entry, value: str
+) -> None:
+    """Whoever reads the entry later, the reference too, finds what was asked for and found."""
+    bench = Bench(FakeResolver(a={HOST: a_answer}, aaaa={HOST: aaaa_answer}), settings, RECOMMENDED)
+    assert await bench.names.host(HOST, bench.trace()) == entry
+    assert await bench.cached(f"m:{HOST}") == value
+    assert await bench.names.host(HOST, bench.trace()) == entry
+
+
+async def test_other_family_is_not_asked_for_where_the_name_does_not_exist() -> None:
+    bench = Bench(FakeResolver(aaaa={HOST: a(V6)}), ONLY_V4, RECOMMENDED)
+    assert await bench.names.host(HOST, bench.trace()) is Verdict.NONE
+    assert bench.resolver.asked == [("A", HOST)]
+
+
+async def test_domain_of_another_family_is_no_missing_one() -> None:
+    resolver = FakeResolver({DOMAIN: NODATA}, {DOMAIN: NODATA}, {DOMAIN: a(V6)})
+    bench = Bench(resolver, ONLY_V4, RECOMMENDED)
+    assert await bench.names.domain(DOMAIN, bench.trace()) == (Verdict.UNAVAILABLE, False)
+    assert await bench.names.domain(DOMAIN, bench.trace()) == (Verdict.UNAVAILABLE, True)
+
+
+async def test_more_hosts_and_addresses_are_kept() -> None:
+    many = [f"11.0.0.{number}" for number in range(1, 21)]
+    hosts = [f"mx{number}.example" for number in range(1, 21)]
+    bench = Bench(FakeResolver({DOMAIN: mx(*hosts)}, {HOST: a(*many)}), ONLY_V4, RECOMMENDED)
+    assert await bench.names.host(HOST, bench.trace()) == AddressList(Family.V4, tuple(many[:16]))
+    entry, _ = await bench.names.domain(DOMAIN, bench.trace())
+    assert isinstance(entry, MxList)
+    assert host_names(entry) == hosts[:16]
+
+
+async def test_hosts_with_an_underscore_are_used() -> None:
+    answer = mx("_dc-mx.1.example")
+    reference = Bench(FakeResolver({DOMAIN: answer}))
+    assert (await reference.names.domain(DOMAIN, reference.trace()))[0] is Verdict.BROKEN
+    bench = Bench(FakeResolver({DOMAIN: answer}), ONLY_V4, RECOMMENDED)
+    assert (await bench.names.domain(DOMAIN, bench.trace()))[0] == MxList(answer.records)

@@ -4,14 +4,14 @@ What `preset: reference` does is proved against the reference itself, elsewhere.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from mxcheck_service.attempts import Attempts
+from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.cache.memory import MemoryCache
-from mxcheck_service.core.addresses import IpClasses
 from mxcheck_service.core.maplist import GlobMap, Maps, RadixMap, parse_map
 from mxcheck_service.core.model import ClassEvidence, Lookup
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
@@ -21,20 +21,16 @@ from mxcheck_service.ports import DnsFailure
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from tests.unit.fakes import (
-    FAULT,
     GOOD,
     NO_CONNECTION,
     NODATA,
-    NOT_SMTP,
     NXDOMAIN,
     REFUSED,
-    SILENT,
     TURNED_AWAY,
     FailingCache,
     FakeClock,
     FakeProber,
     FakeResolver,
-    Result,
     a,
     mx,
     soon,
@@ -66,13 +62,12 @@ class Bench:
         self.resolver = resolver
         self.prober = prober or FakeProber()
         layers = CacheLayers(FailingCache(self.memory) if cache_fails else self.memory, settings, improvements)
-        self.pipeline = Pipeline(
-            maps or Maps(),
-            IpClasses(settings, improvements),
-            Names(settings, layers, resolver, self.clock),
-            Probing(settings, improvements, layers, self.prober, self.clock),
-            probe_attempts=improvements.probe_attempts,
-        )
+        self.background = Background()
+        maps = maps or Maps()
+        names = Names(settings, improvements, layers, resolver, self.clock)
+        probing = Probing(settings, improvements, layers, self.prober, self.clock)
+        attempts = Attempts(settings, improvements, maps, names, probing, self.background)
+        self.pipeline = Pipeline(maps, names, attempts)
 
     async def lookup(self) -> Lookup:
         return await self.pipeline.lookup(DOMAIN, Trace(self.clock))
@@ -95,51 +90,20 @@ def three_hosts() -> FakeResolver:
     return FakeResolver({DOMAIN: mx(MX1, MX2, MX3)}, {MX1: a(A1, A2), MX2: a(B1, B2), MX3: a(C1)})
 
 
-@pytest.mark.parametrize(
-    ("attempts", "results", "verdict", "probed"),
-    [
-        pytest.param(3, {}, ("gd", MX1), [A1], id="first-answers"),
-        pytest.param(3, {A1: REFUSED}, ("gd", MX1), [A1, A2], id="second-address-of-the-first-host"),
-        pytest.param(3, {A1: REFUSED, A2: NO_CONNECTION}, ("gd", MX2), [A1, A2, B1], id="next-host"),
-        pytest.param(3, {A1: NO_CONNECTION, A2: FAULT, B1: SILENT}, ("tc", MX1), [A1, A2, B1], id="first-failure"),
-        pytest.param(
-            4, {A1: REFUSED, A2: REFUSED, B1: REFUSED, B2: TURNED_AWAY}, ("err:554", MX2), [A1, A2, B1, B2], id="5xx"
-        ),
-        pytest.param(3, {A1: SILENT, A2: NOT_SMTP}, ("inv", MX1), [A1, A2], id="no-smtp-ends-it"),
-        pytest.param(3, {A1: NOT_SMTP}, ("inv", MX1), [A1], id="no-smtp-ends-it-at-once"),
-        pytest.param(
-            9,
-            {A1: REFUSED, A2: REFUSED, B1: REFUSED, B2: REFUSED, C1: SILENT},
-            ("rf", MX1),
-            [A1, A2, B1, B2, C1],
-            id="every-address-of-every-host",
-        ),
-        pytest.param(1, {A1: REFUSED}, ("rf", MX1), [A1], id="one-attempt"),
-        pytest.param(2, {A1: REFUSED, A2: REFUSED}, ("rf", MX1), [A1, A2], id="two-attempts-on-one-host"),
-    ],
-)
-async def test_attempts_go_over_addresses_and_then_over_hosts(
-    attempts: int, results: Mapping[str, Result], verdict: tuple[str, str], probed: list[str]
-) -> None:
-    bench = Bench(three_hosts(), FakeProber(results), improvements=replace(RECOMMENDED, probe_attempts=attempts))
-    assert await bench.verdict() == verdict
-    assert bench.prober.probed == probed
-
-
 async def test_hosts_that_are_not_needed_are_not_resolved() -> None:
     bench = Bench(three_hosts(), FakeProber({A1: REFUSED}))
     await bench.verdict()
-    assert bench.resolver.asked == [("MX", DOMAIN), ("A", MX1)]
+    assert bench.resolver.asked == [("MX", DOMAIN), ("A", MX1), ("A", MX2)]
 
 
 async def test_every_address_tried_has_its_verdict_cached() -> None:
-    bench = Bench(three_hosts(), FakeProber({A1: REFUSED, A2: NO_CONNECTION}))
+    bench = Bench(three_hosts(), FakeProber({A1: REFUSED, B1: NO_CONNECTION}))
     await bench.verdict()
     cached = bench.cached()
     assert {key: cached[key] for key in cached if key[0] == "i"} == {
         f"i:{A1}": ("rf", 14400),
-        f"i:{A2}": ("tc", 7200),
-        f"i:{B1}": ("gd", 86400),
+        f"i:{B1}": ("tc", 7200),
+        f"i:{C1}": ("gd", 86400),
     }
 
 
@@ -158,16 +122,16 @@ async def test_further_host_that_does_not_resolve_costs_no_attempt() -> None:
     assert await bench.verdict() == ("gd", MX3)
 
 
-async def test_failure_stays_the_verdict_when_no_further_host_resolves() -> None:
+async def test_failure_stays_the_verdict_when_no_further_host_exists() -> None:
     bench = Bench(FakeResolver({DOMAIN: mx(MX1, MX2)}, {MX1: a(A1)}), FakeProber({A1: REFUSED}))
     assert await bench.verdict() == ("rf", MX1)
 
 
 async def test_host_with_cached_addresses_goes_before_better_ones_that_would_have_to_be_resolved() -> None:
-    bench = Bench(three_hosts(), FakeProber({B1: REFUSED, B2: REFUSED}))
+    bench = Bench(three_hosts(), FakeProber({B1: REFUSED}))
     await bench.set(**{f"m:{MX2}": f"v4:{B1},{B2}"})
     assert await bench.verdict() == ("gd", MX1)
-    assert bench.prober.probed == [B1, B2, A1]
+    assert bench.prober.probed == [B1, A1]
 
 
 async def test_verdict_known_of_a_further_host_settles_it_after_a_failure() -> None:
@@ -192,19 +156,23 @@ async def test_further_host_without_a_public_address_is_passed_over(classes: lis
     assert (await bench.lookup()).classes == ClassEvidence((), (), True)
 
 
-async def test_first_host_without_a_public_address_is_final() -> None:
-    bench = Bench(FakeResolver({DOMAIN: mx(MX1, MX2)}, {MX1: a(BOGON), MX2: a(B1)}))
-    lookup = await bench.lookup()
+async def test_first_host_without_a_public_address_counts_when_no_other_takes_mail() -> None:
+    resolver = FakeResolver({DOMAIN: mx(MX1, MX2)}, {MX1: a(BOGON), MX2: a(B1)})
+    assert await Bench(resolver).verdict() == ("gd", MX2)
+    lookup = await Bench(resolver, FakeProber({B1: REFUSED})).lookup()
     assert str(lookup.outcome) == "ip_class_skipped"
     assert lookup.classes == ClassEvidence((), (BOGON,), False)
-    assert bench.prober.probed == []
 
 
-async def test_classes_are_those_of_the_first_host_tried() -> None:
-    resolver = FakeResolver({DOMAIN: mx(MX1, MX2)}, {MX1: a(A1, LOCAL), MX2: a(B1, BOGON)})
-    lookup = await Bench(resolver, FakeProber({A1: REFUSED})).lookup()
-    assert (str(lookup.outcome), lookup.host) == ("gd", MX2)
-    assert lookup.classes == ClassEvidence((LOCAL,), (), True)
+async def test_classes_of_a_host_that_takes_mail_do_not_matter() -> None:
+    """Unless they are to be blamed all the same; those of a host that does not are told."""
+    resolver = FakeResolver({DOMAIN: mx(MX1)}, {MX1: a(A1, LOCAL)})
+    mixed = ClassEvidence((LOCAL,), (), True)
+    assert (await Bench(resolver).lookup()).classes == ClassEvidence()
+    blaming = replace(RECOMMENDED, blame_mixed_classes=True)
+    assert (await Bench(resolver, improvements=blaming).lookup()).classes == mixed
+    assert (await Bench(resolver, FakeProber({A1: REFUSED})).lookup()).classes == mixed
+    assert (await Bench(resolver, FakeProber({A1: TURNED_AWAY})).lookup()).classes == ClassEvidence()
 
 
 def radix(*entries: str) -> RadixMap:
@@ -212,10 +180,10 @@ def radix(*entries: str) -> RadixMap:
 
 
 async def test_bad_address_of_a_further_host_counts() -> None:
-    bench = Bench(three_hosts(), FakeProber({A1: REFUSED, A2: REFUSED}), maps=Maps(bad_ips=radix(f"{B2} 2.5")))
+    bench = Bench(three_hosts(), FakeProber({A1: REFUSED}), maps=Maps(bad_ips=radix(f"{B2} 2.5")))
     lookup = await bench.lookup()
     assert (str(lookup.outcome), lookup.key, lookup.multiplier) == ("bad_ip", B2, 2.5)
-    assert bench.prober.probed == [A1, A2]
+    assert bench.prober.probed == [A1]
 
 
 async def test_bad_address_of_a_further_host_is_not_seen_when_the_first_answers() -> None:
@@ -229,10 +197,11 @@ async def test_excluded_addresses_are_not_tried_and_cost_no_attempt() -> None:
     assert bench.prober.probed == [A2, B1, C1]
 
 
-async def test_further_host_whose_addresses_are_all_excluded_is_passed_over() -> None:
-    results: dict[str, Result] = {A1: REFUSED, A2: REFUSED}
-    bench = Bench(three_hosts(), FakeProber(results), maps=Maps(exclude_ips=radix("11.0.2.0/24")))
-    assert await bench.verdict() == ("gd", MX3)
+async def test_host_whose_addresses_are_all_excluded_settles_it() -> None:
+    """What the operator has taken out of the check is nobody's fault."""
+    bench = Bench(three_hosts(), FakeProber({A1: REFUSED}), maps=Maps(exclude_ips=radix("11.0.2.0/24 corp")))
+    lookup = await bench.lookup()
+    assert (str(lookup.outcome), lookup.host, lookup.key) == ("skip", MX2, "corp,corp")
 
 
 async def test_first_host_whose_addresses_are_all_excluded_is_final() -> None:

@@ -11,23 +11,20 @@ import pytest
 
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.cache.memory import MemoryCache
-from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
-from mxcheck_service.ports import LocalFault, Probed
-from mxcheck_service.probing import Attempt, Probing
+from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import LONGEST_POLL
 from tests.unit.fakes import (
     FAULT,
     GOOD,
     NO_CONNECTION,
-    NOT_SMTP,
     REFUSED,
     SILENT,
-    TURNED_AWAY,
     FailingCache,
     FakeClock,
     FakeProber,
+    judged,
     soon,
 )
 
@@ -54,9 +51,9 @@ class Bench:
         self.probing = Probing(SETTINGS, improvements, layers, prober, self.clock)
         self.trace = Trace(self.clock)
 
-    async def attempts(self, *ips: str, budget: int = 3) -> list[str]:
-        """Return the attempts as text; `*` marks one out of the cache."""
-        return [shown(attempt) for attempt in await self.probing.attempts(ips, budget, self.trace)]
+    async def attempts(self, *ips: str) -> list[str]:
+        """Return the verdicts of these addresses, judged one after another; `*` marks one out of the cache."""
+        return [await judged(self.probing, ip, self.trace) for ip in ips]
 
     async def set(self, ip: str, value: str, ttl: int = 1000) -> None:
         await self.memory.set(f"rmx:i:{ip}", value, ttl)
@@ -66,40 +63,6 @@ class Bench:
 
     def lifetime(self, ip: str) -> float:
         return self.memory.snapshot()[f"rmx:i:{ip}"][1]
-
-
-def shown(attempt: Attempt) -> str:
-    return f"{attempt.outcome}{'*' if attempt.cached else ''}"
-
-
-@pytest.mark.parametrize(
-    ("results", "attempts"),
-    [
-        pytest.param([GOOD, REFUSED, REFUSED], ["gd"], id="good-at-once"),
-        pytest.param([REFUSED, GOOD, REFUSED], ["rf", "gd"], id="good-after-refused"),
-        pytest.param([NO_CONNECTION, GOOD, REFUSED], ["tc", "gd"], id="good-after-no-connection"),
-        pytest.param([SILENT, GOOD, REFUSED], ["tr", "gd"], id="good-after-silence"),
-        pytest.param([FAULT, GOOD, REFUSED], ["unavailable", "gd"], id="good-after-our-own-fault"),
-        pytest.param([REFUSED, NO_CONNECTION, SILENT], ["rf", "tc", "tr"], id="all-fail"),
-        pytest.param([NOT_SMTP, GOOD, GOOD], ["inv"], id="no-smtp-ends-it"),
-        pytest.param([TURNED_AWAY, GOOD, GOOD], ["err:554"], id="5xx-ends-it"),
-        pytest.param([REFUSED, TURNED_AWAY, GOOD], ["rf", "err:554"], id="5xx-after-refused-ends-it"),
-        pytest.param([NO_CONNECTION, NOT_SMTP, GOOD], ["tc", "inv"], id="no-smtp-after-no-connection-ends-it"),
-    ],
-)
-async def test_addresses_are_tried_until_one_is_conclusive(
-    results: Sequence[Probed | LocalFault], attempts: list[str]
-) -> None:
-    bench = Bench(FakeProber(dict(zip((A, B, C), results, strict=True))))
-    assert await bench.attempts(A, B, C) == attempts
-    assert bench.prober.probed == [A, B, C][: len(attempts)]
-
-
-@pytest.mark.parametrize("budget", [1, 2, 3, 4])
-async def test_no_more_than_the_budget_is_tried(budget: int) -> None:
-    bench = Bench(FakeProber(dict.fromkeys((A, B, C, D), REFUSED)))
-    assert await bench.attempts(A, B, C, D, budget=budget) == ["rf"] * budget
-    assert bench.prober.probed == [A, B, C, D][:budget]
 
 
 async def test_each_address_has_a_lock_and_an_entry_of_its_own() -> None:
@@ -118,32 +81,18 @@ async def test_each_address_has_a_lock_and_an_entry_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "attempts", "probed"),
+    ("value", "verdict", "probed"),
     [
-        pytest.param({B: "gd"}, ["gd*"], [], id="verdict-of-a-later-address-is-used"),
-        pytest.param({A: "rf", B: "gd"}, ["gd*"], [], id="settled-before-failed"),
-        pytest.param({A: "rf", B: "err:554"}, ["err:554*"], [], id="5xx-is-settled"),
-        pytest.param({A: "rf"}, ["rf*", "gd"], [B], id="failed-counts-as-an-attempt"),
-        pytest.param({C: "tc"}, ["tc*", "gd"], [A], id="failed-later-address-counts-first"),
-        pytest.param({A: "rf", B: "tc", C: "tr"}, ["rf*", "tc*", "tr*"], [], id="all-known-to-fail"),
-        pytest.param({A: "junk"}, ["gd"], [A], id="garbage-is-overwritten-by-a-probe"),
-        pytest.param({A: "l", B: "gd"}, ["gd*"], [], id="settled-spares-waiting-for-a-lock"),
+        pytest.param("rf", "rf*", [], id="known"),
+        pytest.param("err:554", "err:554*", [], id="known-with-a-code"),
+        pytest.param("junk", "gd", [A], id="garbage-is-overwritten-by-a-probe"),
     ],
 )
-async def test_what_the_cache_knows_comes_first(
-    entries: dict[str, str], attempts: list[str], probed: list[str]
-) -> None:
+async def test_what_the_cache_knows_is_used(value: str, verdict: str, probed: list[str]) -> None:
     bench = Bench(FakeProber())
-    for ip, value in entries.items():
-        await bench.set(ip, value)
-    assert await bench.attempts(A, B, C) == attempts
+    await bench.set(A, value)
+    assert await bench.attempts(A) == [verdict]
     assert bench.prober.probed == probed
-
-
-async def test_address_listed_twice_is_tried_once() -> None:
-    bench = Bench(FakeProber({A: REFUSED, B: REFUSED}))
-    assert await bench.attempts(A, A, B) == ["rf", "rf"]
-    assert bench.prober.probed == [A, B]
 
 
 # wait_for_inflight
@@ -197,7 +146,7 @@ async def test_waiting_is_given_up_after_twice_the_lifetime_of_a_lock() -> None:
     bench = Bench(FakeProber())
     await bench.set(A, "l", ttl=1000)
     start = bench.clock.now
-    assert await bench.attempts(A, B) == ["inflight"]
+    assert await bench.attempts(A) == ["inflight"]
     assert 2 * LOCK_TTL <= bench.clock.now - start <= 2 * LOCK_TTL + LONGEST_POLL
     assert bench.prober.probed == []
     assert max(bench.clock.sleeps) <= LONGEST_POLL
@@ -243,7 +192,7 @@ async def test_tasks_of_one_process_share_one_probe(improvements: Improvements, 
     """Nobody polls for a probe that is under way in the same process."""
     bench = Bench(FakeProber(), improvements)
     bench.prober.hold = asyncio.Event()
-    tasks = [asyncio.create_task(bench.attempts(A, budget=1)) for _ in range(20)]
+    tasks = [asyncio.create_task(bench.attempts(A)) for _ in range(20)]
     await soon()
     bench.prober.hold.set()
     assert [verdict for task in tasks for verdict in await task] == expected
@@ -297,7 +246,7 @@ async def test_lock_that_cannot_be_released_does_no_harm() -> None:
 @pytest.mark.parametrize("failing", [["set_if_absent"], []], ids=["claim", "everything"])
 async def test_no_probe_without_its_lock(failing: list[str]) -> None:
     bench = Bench(FakeProber(), failing=failing)
-    assert await bench.attempts(A, B) == ["redis_error"]
+    assert await bench.attempts(A) == ["redis_error"]
     assert bench.prober.probed == []
 
 
@@ -310,8 +259,3 @@ async def test_garbage_that_cannot_be_overwritten_is_a_failed_claim() -> None:
 async def test_verdict_that_cannot_be_stored_is_used_still() -> None:
     bench = Bench(FakeProber(), failing=["set"])
     assert await bench.attempts(A) == ["gd"]
-
-
-def test_conclusive_is_whatever_spoke_or_settled_it() -> None:
-    failures = {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
-    assert {verdict for verdict in Verdict if not Attempt(Outcome(verdict)).conclusive} == failures

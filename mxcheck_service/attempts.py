@@ -1,0 +1,188 @@
+"""The hosts of one domain to a verdict: tried until one takes mail or none is left (reference: step2, step3)."""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from mxcheck_service.background import Background
+from mxcheck_service.core.addresses import IpClasses, most_targets
+from mxcheck_service.core.codec import AddressEntry, AddressList, HostEntry
+from mxcheck_service.core.maplist import Maps
+from mxcheck_service.core.model import ClassEvidence, Lookup, Outcome, Verdict
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.maphits import find, without_excluded
+from mxcheck_service.names import Names
+from mxcheck_service.probing import Probing
+from mxcheck_service.trace import Trace
+
+_TAKES_MAIL: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
+_FINAL: Final = _TAKES_MAIL | {Verdict.BAD_IP, Verdict.SKIP, Verdict.REDIS_ERROR}
+"""Verdicts that no other address would change: one takes mail, the operator has spoken, or every lock would fail."""
+_DOUBTS: Final = frozenset({Verdict.DNS_FAIL, Verdict.UNAVAILABLE, Verdict.INFLIGHT, Verdict.RATELIMITED})
+"""Verdicts that tell nothing about the address or the name."""
+
+
+class Attempts:
+    """Tries hosts: the first address of each, in their order, then the second ones, and so on.
+
+    At most `probe_attempts` addresses are probed for a domain; what is known of an address costs none. The next attempt
+    begins once one has failed, or when none has ended for `attempt_stagger` seconds. With one attempt the first word is
+    the last.
+    """
+
+    def __init__(
+        self,
+        settings: MxCheckSettings,
+        improvements: Improvements,
+        maps: Maps,
+        names: Names,
+        probing: Probing,
+        background: Background,
+    ) -> None:
+        self.improvements = improvements
+        self.classes = IpClasses(settings, improvements)
+        self.most_targets = most_targets(settings, improvements)
+        self.maps = maps
+        self.names = names
+        self.probing = probing
+        self.background = background
+
+    async def judge(self, domain: str, hosts: Sequence[str], known: Mapping[str, HostEntry], trace: Trace) -> Lookup:
+        """Return what the domain's hosts come to. `hosts`: best first; `known`: what is known of them already."""
+        return await _Trial(self, domain, hosts, known, trace).run()
+
+
+@dataclass(slots=True)
+class _Host:
+    """A host whose addresses are being tried."""
+
+    rank: int
+    name: str
+    classes: ClassEvidence
+    untried: deque[tuple[str, AddressEntry | None]] = field(default_factory=deque)
+    tried: int = 0
+
+
+class _Trial:
+    """The attempts for one domain."""
+
+    def __init__(
+        self, rules: Attempts, domain: str, hosts: Sequence[str], known: Mapping[str, HostEntry], trace: Trace
+    ) -> None:
+        self._rules = rules
+        self._improvements = rules.improvements
+        self._domain = domain
+        self._known = known
+        self._trace = trace
+        self._unopened = deque(enumerate(hosts))
+        self._hosts: list[_Host] = []
+        self._seen: set[str] = set()
+        self._probes_left = rules.improvements.probe_attempts
+        self._failures: list[tuple[int, Lookup]] = []
+        self._doubts: list[tuple[int, Lookup]] = []
+        if len(hosts) >= rules.most_targets:
+            self._left_out(len(hosts), domain)
+
+    async def run(self) -> Lookup:
+        running: set[asyncio.Task[Lookup | None]] = set()
+        while True:
+            if step := self._next():
+                # An attempt that another one has overtaken goes on: its verdict is cached, and its lock given up.
+                running.add(self._rules.background.spawn(step))
+            if not running:
+                return self._verdict()
+            done, running = await asyncio.wait(
+                running, timeout=self._improvements.attempt_stagger, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                if word := task.result():
+                    return word
+
+    def _next(self) -> Coroutine[None, None, Lookup | None] | None:
+        """Return the next step; None when there is none for now."""
+        if self._unopened and (self._probes_left or self._unopened[0][1] in self._known):
+            return self._open(*self._unopened.popleft())
+        waiting = [host for host in self._hosts if host.untried]
+        if not waiting or not self._probes_left:
+            return None
+        return self._try(min(waiting, key=lambda host: (host.tried, host.rank)))
+
+    async def _open(self, rank: int, name: str) -> Lookup | None:
+        """Find the addresses of a host and what is known of them; try the first one of which nothing is."""
+        rules, trace = self._rules, self._trace
+        entry = self._known.get(name) or await rules.names.host(name, trace)
+        if not isinstance(entry, AddressList):
+            return None if entry is Verdict.NONE else self._word(rank, Lookup(Outcome(entry), self._domain))
+        public, classes = rules.classes.partition(entry.ips)
+        trace.saw("ip_class", public=list(public), local=list(classes.local), bogon=list(classes.bogon))
+        if not public:
+            return self._word(rank, Lookup(Outcome(Verdict.IP_CLASS_SKIPPED), name, classes=classes))
+        if bad := find("bad_ips", rules.maps.bad_ips, public, trace):
+            ip, hit = bad
+            return Lookup(Outcome(Verdict.BAD_IP), name, key=ip, multiplier=hit.multiplier, classes=classes)
+        kept, keys = without_excluded(public, rules.maps.exclude_ips, trace)
+        if not kept:
+            return Lookup(Outcome(Verdict.SKIP), name, key=",".join(keys), classes=classes)
+        if len(entry.ips) >= rules.most_targets:
+            self._left_out(rank, name)
+        host = _Host(rank, name, classes)
+        for ip, known in await self._in_order(kept):
+            if not isinstance(known, Outcome):
+                host.untried.append((ip, known))
+            elif word := self._word(rank, Lookup(known, name, classes=classes, cached=True)):
+                return word
+        self._hosts.append(host)
+        return await self._try(host) if host.untried and self._probes_left else None
+
+    async def _in_order(self, ips: Sequence[str]) -> list[tuple[str, AddressEntry | None]]:
+        """Return the addresses with what is cached of them, those first of which something is.
+
+        An address that an earlier host has, too, is that one's.
+        """
+        fresh = [ip for ip in dict.fromkeys(ips) if ip not in self._seen]
+        self._seen.update(fresh)
+        entries = zip(fresh, await self._rules.probing.known(fresh, self._trace), strict=True)
+        order = sorted(entries, key=lambda item: item[1] is None)
+        return order[:1] if self._improvements.probe_attempts == 1 else order
+
+    async def _try(self, host: _Host) -> Lookup | None:
+        ip, known = host.untried.popleft()
+        host.tried += 1
+        self._probes_left -= 1
+        attempt = await self._rules.probing.attempt(ip, known, self._trace)
+        return self._word(host.rank, Lookup(attempt.outcome, host.name, classes=host.classes, cached=attempt.cached))
+
+    def _word(self, rank: int, lookup: Lookup) -> Lookup | None:
+        """Return a lookup that ends the trial; note one that does not."""
+        verdict = lookup.outcome.verdict
+        if verdict in _TAKES_MAIL and not self._improvements.blame_mixed_classes:
+            return Lookup(lookup.outcome, lookup.host, cached=lookup.cached)
+        if verdict is Verdict.DNS_FAIL:
+            self._doubts.append((rank, lookup))
+        elif verdict in _FINAL or self._improvements.probe_attempts == 1:
+            return lookup
+        else:
+            (self._doubts if verdict in _DOUBTS else self._failures).append((rank, lookup))
+        return None
+
+    def _left_out(self, rank: int, name: str) -> None:
+        """Note that a host or an address was not even looked at."""
+        if self._improvements.benefit_of_doubt:
+            self._doubts.append((rank, Lookup(Outcome(Verdict.RATELIMITED), name)))
+
+    def _verdict(self) -> Lookup:
+        """Return what it comes to when no host takes mail: what kept us from knowing, or the best host's failure."""
+        for host in self._hosts:
+            if host.untried:
+                self._left_out(host.rank, host.name)
+        for rank, name in self._unopened:
+            self._left_out(rank, name)
+        believed = self._failures if self._failures and not self._improvements.benefit_of_doubt else self._doubts
+        words = believed or self._failures
+        return min(words, key=_rank)[1] if words else Lookup(Outcome(Verdict.BROKEN), self._domain)
+
+
+def _rank(noted: tuple[int, Lookup]) -> int:
+    return noted[0]
