@@ -73,7 +73,7 @@ class Pipeline:
             if len(tried) >= self._probe_attempts:
                 break
         if tried:
-            return tried[0]
+            return _believed(tried)
         return Lookup(Outcome(Verdict.DNS_FAIL if Verdict.DNS_FAIL in broken else Verdict.BROKEN), domain)
 
     async def _target(self, host: str, ips: Sequence[str], budget: int, trace: Trace) -> list[Lookup]:
@@ -89,7 +89,7 @@ class Pipeline:
         kept, keys = self._without_excluded(public, trace)
         if not kept:
             return [Lookup(Outcome(Verdict.SKIP), host, key=",".join(keys), classes=classes)]
-        attempts = await self._probing.attempts(kept, budget, trace)
+        attempts = await self._probing.attempts(kept, budget, trace, host)
         return [Lookup(attempt.outcome, host, classes=classes, cached=attempt.cached) for attempt in attempts]
 
     def _without_excluded(self, ips: Sequence[str], trace: Trace) -> tuple[list[str], list[str]]:
@@ -108,7 +108,14 @@ class Pipeline:
 def _best(first: Lookup, more: Sequence[Lookup]) -> Lookup:
     """Return the conclusive attempt, which is the last one made if any; otherwise the first one is what is believed."""
     last = more[-1] if more else first
-    return first if last.outcome.verdict in WORTH_ANOTHER_TRY else last
+    return _believed([first, *more]) if last.outcome.verdict in WORTH_ANOTHER_TRY else last
+
+
+def _believed(tried: Sequence[Lookup]) -> Lookup:
+    """Return what inconclusive attempts come to: the first one's failure, unless one was not made for its limit. That
+    address may be the good one, so nobody is blamed."""
+    unmade = next((lookup for lookup in tried if lookup.outcome.verdict is Verdict.RATELIMITED), tried[0])
+    return replace(unmade, classes=tried[0].classes)
 
 
 def _find(

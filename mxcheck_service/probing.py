@@ -11,15 +11,17 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Lock, Wait
+from mxcheck_service.limits import Limits
 from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
 
 WORTH_ANOTHER_TRY: Final = frozenset(
-    {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
+    {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE, Verdict.RATELIMITED}
 )
-"""Failures to connect and timeouts. Whatever spoke, even 5xx or no SMTP at all, has settled the question."""
+"""Failures to connect, timeouts, and what was not probed for its limit. Whatever spoke, even 5xx or no SMTP at all, has
+settled the question."""
 _SPEAKS_SMTP: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
 _LOCKS: Final = {Claim.WON: Lock.WON, Claim.HELD: Lock.HELD, Claim.FAILED: Lock.FAILED, None: Lock.VERDICT}
 _WAITS: Final = {
@@ -62,13 +64,14 @@ class Probing:
         self._prober = prober
         self._clock = clock
         self._turns = NoLimit() if turns is None else turns
+        self._limits = Limits(improvements, cache, clock, counts)
         self._flights = SingleFlight[Attempt]()
         self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
         self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
         self._shared = counts.waits.tick("i", Wait.SHARED)
 
-    async def attempts(self, ips: Sequence[str], budget: int, trace: Trace) -> list[Attempt]:
-        """Try addresses of one host until one is conclusive or `budget` of them were tried; return all attempts made.
+    async def attempts(self, ips: Sequence[str], budget: int, trace: Trace, host: str) -> list[Attempt]:
+        """Try addresses of a host until one is conclusive or `budget` of them were tried; return all attempts made.
 
         `ips` is not empty. Addresses the cache knows something about come first (reference: step3), so that a known
         verdict of any of them is used before a connection is made.
@@ -81,7 +84,7 @@ class Probing:
         order = [*known, *(ip for ip in entries if entries[ip] is None)]
         made: list[Attempt] = []
         for ip in order[:budget]:
-            made.append(await self._attempt(ip, entries[ip], trace))
+            made.append(await self._attempt(ip, entries[ip], trace, host))
             if made[-1].conclusive:
                 break
         return made
@@ -98,27 +101,34 @@ class Probing:
         async with self._turns.turn(ip):
             if not await self._cache.claim_task("i", ip, within):
                 return
+            if await self._limits.refusal(ip, None, trace, give_way=True):
+                return
             probed = await self._prober.probe(ip)
         if not isinstance(probed, Probed):
             return
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
             await self._cache.store_verdict(ip, probed.outcome)
 
-    async def _attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+    async def _attempt(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
         if isinstance(entry, Outcome):
             return Attempt(entry, cached=True)
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
                 self._shared()
-            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace))
-        return await self._settle_in_turn(ip, entry, trace)
+            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace, host))
+        return await self._settle_in_turn(ip, entry, trace, host)
 
-    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
-        async with self._turns.turn(ip):
-            return await self._settle(ip, entry, trace)
+    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
+        while True:
+            async with self._turns.turn(ip):
+                attempt = await self._settle(ip, entry, trace, host)
+            if not (self._turns.patient and attempt.outcome.verdict is Verdict.RATELIMITED):
+                return attempt
+            await self._clock.sleep(self._limits.next_window())
+            entry = None  # as far as is known; the claim finds what there is by then
 
-    async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+    async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
         """Get an address its verdict: claim and probe, or take what another worker publishes."""
         match entry:
             case Slot.LOCKED:
@@ -135,7 +145,7 @@ class Probing:
             self._waits[claim if isinstance(claim, Claim) else None]()
         match claim:
             case Claim.WON:
-                return Attempt(await self._probe(ip, trace))
+                return Attempt(await self._probe(ip, trace, host))
             case Claim.HELD:
                 return Attempt(Outcome(Verdict.INFLIGHT))
             case Claim.FAILED:
@@ -160,9 +170,15 @@ class Probing:
                         return claim
         return Claim.HELD
 
-    async def _probe(self, ip: str, trace: Trace) -> Outcome:
-        """Probe an address whose lock is ours, and publish the verdict over the lock."""
+    async def _probe(self, ip: str, trace: Trace, host: str) -> Outcome:
+        """Probe an address whose lock is ours, if its limits allow it, and publish the verdict over the lock."""
         claimed = self._clock.monotonic()
+        # Not beside the claim, which would save a round trip: claims that are lost would count, too, and a crowd that
+        # waits for one probe would use its address up.
+        refused = await self._limits.refusal(ip, host, trace, give_way=self._turns.patient)
+        if refused:
+            await self._give_up(ip, claimed)
+            return Outcome(refused)
         match await self._prober.probe(ip):
             case Probed(outcome, greeting, connect_seconds):
                 lines = [line.decode("latin-1") for line in greeting]
@@ -173,11 +189,15 @@ class Probing:
                 trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)
             case LocalFault(reason):
                 trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
-                if self._clock.monotonic() - claimed < self._lock_ttl:
-                    await self._cache.release(ip)
+                await self._give_up(ip, claimed)
                 return Outcome(Verdict.UNAVAILABLE)
         await self._cache.store_verdict(ip, outcome)
         return outcome
+
+    async def _give_up(self, ip: str, claimed: float) -> None:
+        """Release a lock that goes without a verdict, while it is ours still."""
+        if self._clock.monotonic() - claimed < self._lock_ttl:
+            await self._cache.release(ip)
 
 
 def _is_settled(entry: AddressEntry | None) -> bool:

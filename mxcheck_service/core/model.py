@@ -54,6 +54,7 @@ class Verdict(StrEnum):
     INFLIGHT = "inflight"
     REDIS_ERROR = "redis_error"
     UNAVAILABLE = "unavailable"
+    RATELIMITED = "ratelimited"
 
 
 class Action(StrEnum):

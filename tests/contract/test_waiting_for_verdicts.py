@@ -55,7 +55,7 @@ class Service:
         return asyncio.create_task(self._probe())
 
     async def _probe(self) -> str:
-        (attempt,) = await self._probing.attempts([IP], 1, Trace(SystemClock()))
+        (attempt,) = await self._probing.attempts([IP], 1, Trace(SystemClock()), "mx.example")
         return f"{attempt.outcome}{'*' if attempt.cached else ''}"
 
     async def waits(self) -> None:

@@ -57,6 +57,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now
+
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         self.now += seconds
@@ -220,6 +223,10 @@ class FailingCache:
     async def delete(self, key: str) -> None:
         self._call("delete")
         await self.inner.delete(key)
+
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        self._call("count")
+        return await self.inner.count(keys, by, ttl)
 
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         return nullcontext()

@@ -155,7 +155,7 @@ class Locks:
         await self.memory.set(f"rmx:i:{V4}", value, 1000)
 
     async def attempt(self) -> None:
-        await self.probing.attempts([V4], 1, Trace(self.clock))
+        await self.probing.attempts([V4], 1, Trace(self.clock), "mx.example")
 
 
 class TestLocks:

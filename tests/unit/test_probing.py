@@ -56,7 +56,7 @@ class Bench:
 
     async def attempts(self, *ips: str, budget: int = 3) -> list[str]:
         """Return the attempts as text; `*` marks one out of the cache."""
-        return [shown(attempt) for attempt in await self.probing.attempts(ips, budget, self.trace)]
+        return [shown(attempt) for attempt in await self.probing.attempts(ips, budget, self.trace, "mx.example")]
 
     async def set(self, ip: str, value: str, ttl: int = 1000) -> None:
         await self.memory.set(f"rmx:i:{ip}", value, ttl)
@@ -313,5 +313,6 @@ async def test_verdict_that_cannot_be_stored_is_used_still() -> None:
 
 
 def test_conclusive_is_whatever_spoke_or_settled_it() -> None:
-    failures = {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
+    failures = {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ}
+    failures |= {Verdict.UNAVAILABLE, Verdict.RATELIMITED}
     assert {verdict for verdict in Verdict if not Attempt(Outcome(verdict)).conclusive} == failures

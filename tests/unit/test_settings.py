@@ -66,6 +66,10 @@ def test_presets_are_those_of_the_contract() -> None:
         "expire_dns_fail": 60,
         "skip_address_literals": True,
         "refresh_ahead": True,
+        "probes_per_address": 6,
+        "probes_per_network": 60,
+        "probes_per_suffix": 300,
+        "probes_globally": 6000,
     }
     assert dataclasses.asdict(REFERENCE) == {
         "probe_attempts": 1,
@@ -75,6 +79,10 @@ def test_presets_are_those_of_the_contract() -> None:
         "expire_dns_fail": None,
         "skip_address_literals": False,
         "refresh_ahead": False,
+        "probes_per_address": 0,
+        "probes_per_network": 0,
+        "probes_per_suffix": 0,
+        "probes_globally": 0,
     }
 
 
