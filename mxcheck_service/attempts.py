@@ -151,7 +151,7 @@ class _Trial:
         ip, known = host.untried.popleft()
         host.tried += 1
         self._probes_left -= 1
-        attempt = await self._rules.probing.attempt(ip, known, self._trace)
+        attempt = await self._rules.probing.attempt(ip, known, self._trace, host.name)
         return self._word(host.rank, Lookup(attempt.outcome, host.name, classes=host.classes, cached=attempt.cached))
 
     def _word(self, rank: int, lookup: Lookup) -> Lookup | None:

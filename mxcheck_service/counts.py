@@ -136,6 +136,8 @@ class Counts:
     """`Lock`."""
     waits: Counter = _NOTHING
     """`LAYERS`, `Wait`."""
+    limited: Counter = _NOTHING
+    """`Limit`: probes that were not made."""
 
 
 UNCOUNTED: Final = Counts()

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mxcheck_service import __version__
+from mxcheck_service.core.limits import Limit
 from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.model import Source, Verdict
 from mxcheck_service.counts import DNS_TYPES, FAMILIES, LAYERS, Counts, DnsResult, Ended, Lock, Origin, Read, Wait
@@ -83,6 +84,9 @@ class Metrics(Collector):
             layer=LAYERS,
             result=Wait,
         )
+        self.probes_limited = Counter(
+            "mxcheck_probes_limited", "Probes that were not made, by the limit that was reached.", limit=Limit
+        )
         self.reloads = Counter(
             "mxcheck_reloads", "Reloads of settings and maps, by their result, in each worker.", result=("ok", "error")
         )
@@ -143,6 +147,7 @@ class Metrics(Collector):
             probe_duration=self.probe_duration,
             locks=self.probe_locks,
             waits=self.inflight_waits,
+            limited=self.probes_limited,
         )
 
     def fold(self) -> None:

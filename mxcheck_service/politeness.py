@@ -8,16 +8,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from ipaddress import ip_network
 from typing import Final, Protocol
 
+from mxcheck_service.core.limits import network_of
 from mxcheck_service.ports import Connection, Dialer
-
-_PREFIX: Final = {4: 24, 6: 64}
 
 
 class Turns(Protocol):
-    """Decides when an address may be probed."""
+    """Decides when an address may be probed.
+
+    `patient`: no message waits for the verdict. Limits are reached sooner then, and where one is, the next window is
+    waited for.
+    """
+
+    @property
+    def patient(self) -> bool: ...
 
     def turn(self, ip: str) -> AbstractAsyncContextManager[None]:
         """Wait until it is this address's turn; on leaving, the probe is over."""
@@ -26,6 +31,8 @@ class Turns(Protocol):
 
 class NoLimit:
     """Every address may be probed at once."""
+
+    patient: Final = False
 
     def turn(self, ip: str) -> AbstractAsyncContextManager[None]:
         return nullcontext()
@@ -37,6 +44,8 @@ class PerNetwork:
     A turn is waited for before the probe lock is claimed, so that no lock grows old in a queue. Connections made
     through `dialer` in a turn keep its place until they are closed: saying goodbye may take longer than the probe.
     """
+
+    patient: Final = True
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -79,12 +88,6 @@ class PerNetwork:
         network.users -= 1
         if not network.users:
             del self._networks[name]
-
-
-def network_of(ip: str) -> str:
-    """Return the network that is limited as one."""
-    bits = _PREFIX[6 if ":" in ip else 4]
-    return str(ip_network((ip, bits), strict=False))
 
 
 class _Network:

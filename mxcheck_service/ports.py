@@ -149,6 +149,13 @@ class CacheBackend(Protocol):
 
     async def delete(self, key: str) -> None: ...
 
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        """Add to the number under each key, 0 if it is absent, and return what it is then, in the order of `keys`.
+
+        Nobody's addition is lost to another's. A key that comes about lives `ttl` seconds from then on.
+        """
+        ...
+
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         """Yield an event that is set when the key may have changed; None: nothing tells, one has to look."""
         ...
@@ -163,6 +170,10 @@ class Clock(Protocol):
         """Return seconds from an arbitrary start; never goes back."""
         ...
 
+    def time(self) -> float:
+        """Return seconds since 1970, which other machines count, too; may jump."""
+        ...
+
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -170,6 +181,7 @@ class SystemClock:
     """The clock of the process."""
 
     monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

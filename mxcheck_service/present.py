@@ -38,6 +38,7 @@ _MEANING = {
     Verdict.INFLIGHT: "is being probed; no verdict yet",
     Verdict.REDIS_ERROR: "was not probed, the cache failed",
     Verdict.UNAVAILABLE: "could not be probed from here",
+    Verdict.RATELIMITED: "was not probed, too many probes just now",
 }
 
 _HEALTH = {Status.OK: "green", Status.SKIP: "dim", Status.WARN: "yellow", Status.FAIL: "bold red"}

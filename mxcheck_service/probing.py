@@ -11,6 +11,7 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Lock, Wait
+from mxcheck_service.limits import Limits
 from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
 from mxcheck_service.trace import Trace
@@ -54,6 +55,7 @@ class Probing:
         self._prober = prober
         self._clock = clock
         self._turns = NoLimit() if turns is None else turns
+        self._limits = Limits(improvements, cache, clock, counts)
         self._flights = SingleFlight[Attempt]()
         self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
         self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
@@ -75,26 +77,33 @@ class Probing:
         async with self._turns.turn(ip):
             if not await self._cache.claim_task("i", ip, within):
                 return
+            if await self._limits.refusal(ip, None, trace, give_way=True):
+                return
             probed = await self._prober.probe(ip)
         if not isinstance(probed, Probed):
             return
         if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
             await self._cache.store_verdict(ip, probed.outcome)
 
-    async def attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
-        """Get a verdict for an address of which the cache held this, which is none."""
+    async def attempt(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
+        """Get a verdict for an address of a host, of which the cache held this, which is none."""
         if self._improvements.wait_for_inflight:
             if ip in self._flights:
                 trace.did("shared", key=ip)
                 self._shared()
-            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace))
-        return await self._settle_in_turn(ip, entry, trace)
+            return await self._flights.run(ip, lambda: self._settle_in_turn(ip, entry, trace, host))
+        return await self._settle_in_turn(ip, entry, trace, host)
 
-    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
-        async with self._turns.turn(ip):
-            return await self._settle(ip, entry, trace)
+    async def _settle_in_turn(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
+        while True:
+            async with self._turns.turn(ip):
+                attempt = await self._settle(ip, entry, trace, host)
+            if not (self._turns.patient and attempt.outcome.verdict is Verdict.RATELIMITED):
+                return attempt
+            await self._clock.sleep(self._limits.next_window())
+            entry = None  # as far as is known; the claim finds what there is by then
 
-    async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
+    async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
         """Get an address its verdict: claim and probe, or take what another worker publishes."""
         match entry:
             case Slot.LOCKED:
@@ -111,7 +120,7 @@ class Probing:
             self._waits[claim if isinstance(claim, Claim) else None]()
         match claim:
             case Claim.WON:
-                return Attempt(await self._probe(ip, trace))
+                return Attempt(await self._probe(ip, trace, host))
             case Claim.HELD:
                 return Attempt(Outcome(Verdict.INFLIGHT))
             case Claim.FAILED:
@@ -136,9 +145,15 @@ class Probing:
                         return claim
         return Claim.HELD
 
-    async def _probe(self, ip: str, trace: Trace) -> Outcome:
-        """Probe an address whose lock is ours, and publish the verdict over the lock."""
+    async def _probe(self, ip: str, trace: Trace, host: str) -> Outcome:
+        """Probe an address whose lock is ours, if its limits allow it, and publish the verdict over the lock."""
         claimed = self._clock.monotonic()
+        # Not beside the claim, which would save a round trip: claims that are lost would count, too, and a crowd that
+        # waits for one probe would use its address up.
+        refused = await self._limits.refusal(ip, host, trace, give_way=self._turns.patient)
+        if refused:
+            await self._give_up(ip, claimed)
+            return Outcome(refused)
         match await self._prober.probe(ip):
             case Probed(outcome, greeting, connect_seconds):
                 lines = [line.decode("latin-1") for line in greeting]
@@ -149,11 +164,15 @@ class Probing:
                 trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)
             case LocalFault(reason):
                 trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
-                if self._clock.monotonic() - claimed < self._lock_ttl:
-                    await self._cache.release(ip)
+                await self._give_up(ip, claimed)
                 return Outcome(Verdict.UNAVAILABLE)
         await self._cache.store_verdict(ip, outcome)
         return outcome
+
+    async def _give_up(self, ip: str, claimed: float) -> None:
+        """Release a lock that goes without a verdict, while it is ours still."""
+        if self._clock.monotonic() - claimed < self._lock_ttl:
+            await self._cache.release(ip)
 
 
 def _shown_claim(claim: Claim | Outcome) -> str:

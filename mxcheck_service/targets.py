@@ -10,7 +10,9 @@ from mxcheck_service.core.settings import Improvements
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
 
-UNKNOWN: Final = frozenset({Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE})
+UNKNOWN: Final = frozenset(
+    {Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE, Verdict.RATELIMITED}
+)
 """Verdicts that leave open whether the domain receives mail."""
 
 

@@ -8,7 +8,9 @@ from typing import Literal
 from mxcheck_service.ports import Clock
 
 Fact = str | int | float | bool | None | list[str]
-StepName = Literal["cache", "dns", "ip_class", "map", "lock", "shared", "probe", "deadline", "crash", "verdict"]
+StepName = Literal[
+    "cache", "dns", "ip_class", "map", "lock", "shared", "limit", "probe", "deadline", "crash", "verdict"
+]
 
 
 @dataclass(frozen=True, slots=True)

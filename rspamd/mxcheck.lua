@@ -58,6 +58,8 @@ local SYMBOLS = {
   { 'symbol_mx_redis_error', 'MX_REDIS_ERROR', 0.0, 'The cache failed while the probe lock was claimed; not probed' },
   { 'symbol_mx_probe_unavailable', 'MX_PROBE_UNAVAILABLE', 0.0,
     'A fault on our own side kept the probe from telling; not cached' },
+  { 'symbol_mx_ratelimited', 'MX_RATELIMITED', 0.0,
+    'Not probed: too many probes of its mail hosts just now; not cached' },
   { 'symbol_mx_a_good', 'MX_A_GOOD', 0.0, 'Domain has no MX, and its A/AAAA host takes connections (RFC 5321, 5.1)' },
   { 'symbol_mx_a_refused', 'MX_A_REFUSED', 3.0, 'Domain has no MX and its A/AAAA host refused the connection' },
   { 'symbol_mx_a_timeout_connect', 'MX_A_TIMEOUT_CONNECT', 2.5,

@@ -36,6 +36,7 @@ _SAYS = {
     Verdict.INFLIGHT: "no verdict in time",
     Verdict.REDIS_ERROR: "not probed, the cache failed",
     Verdict.UNAVAILABLE: "could not be probed from here",
+    Verdict.RATELIMITED: "not probed, too many probes",
 }
 
 

@@ -133,6 +133,13 @@ class CacheLayers:
             _log.debug("claim of %s %s: %s", layer, name, error)
             return True
 
+    async def count(self, window: int, names: Sequence[str], seconds: int, *, by: int = 1) -> list[int]:
+        """Add to the numbers that a window has by these names, and return them; raises CacheError.
+
+        A number lives for so many seconds. Its key (`p:`) is of no layer: the reference has none like it.
+        """
+        return await self._backend.count([self._key("p", f"{window}:{name}") for name in names], by, seconds)
+
     async def release(self, ip: str) -> None:
         """Give a lock up without a verdict. Only for its holder, while it holds."""
         try:

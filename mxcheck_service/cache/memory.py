@@ -57,6 +57,10 @@ class MemoryCache:
     async def delete(self, key: str) -> None:
         self._entries.drop(key)
 
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        now = self._clock.monotonic()
+        return [self._count(key, by, now + ttl) for key in keys]
+
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         return nullcontext()
 
@@ -65,6 +69,12 @@ class MemoryCache:
 
     async def close(self) -> None:
         self._entries.clear()
+
+    def _count(self, key: str, by: int, end: float) -> int:
+        kept = self._entries.get(key)
+        number = by + int(kept.value or 0) if kept else by
+        self._entries.put(key, str(number), kept.end if kept else end)
+        return number
 
     def snapshot(self) -> dict[str, tuple[str, float]]:
         """Return every live entry with the seconds it has left."""

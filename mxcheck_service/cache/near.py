@@ -116,6 +116,13 @@ class NearCache:
         finally:
             self._drop(key)
 
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        try:
+            return await self._far.count(keys, by, ttl)
+        finally:
+            for key in keys:
+                self._drop(key)
+
     @contextmanager
     def watch(self, key: str) -> Iterator[asyncio.Event | None]:
         if not self._coherent or self._longest < math.inf:

@@ -92,6 +92,14 @@ class RedisCache:
     async def delete(self, key: str) -> None:
         await self._ask("DEL", key)
 
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        # Not INCRBY and EXPIRE: EXPIRE would have to be allowed as well, and knows NX from Redis 7 on only.
+        commands: list[Command] = []
+        for key in keys:
+            commands += [("SET", key, 0, "EX", ttl, "NX"), ("INCRBY", key, by)]
+        replies = [_accepted(reply) for reply in await self._ask_all(commands)]
+        return replies[1::2]
+
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         return nullcontext()
 

@@ -148,7 +148,9 @@ class MxCheckSettings:
     symbol_mx_inflight: SymbolName = "MX_INFLIGHT"
     symbol_mx_redis_error: SymbolName = "MX_REDIS_ERROR"
     symbol_mx_probe_unavailable: SymbolName = "MX_PROBE_UNAVAILABLE"
-    """The one symbol the reference does not have; see `improvements.blame_local_errors`."""
+    """One the reference does not have; see `improvements.blame_local_errors`."""
+    symbol_mx_ratelimited: SymbolName = "MX_RATELIMITED"
+    """The other one; see `improvements.probes_per_address` and the limits beside it."""
 
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield (settings involved, what is wrong) for values that are each valid but do not go together.
@@ -197,6 +199,15 @@ class Improvements:
     """A HELO or mail domain like `[192.0.2.1]` is no domain and is not looked up."""
     refresh_ahead: bool = True
     """Renew what is asked for often in the background shortly before it expires, so that nobody waits for it."""
+    probes_per_address: Annotated[int, Ge(0)] = 6
+    """Most probes of one address in a minute, by all services that share the cache; 0: any number. Over it:
+    MX_RATELIMITED, never cached."""
+    probes_per_network: Annotated[int, Ge(0)] = 60
+    """Likewise of one network of addresses, /24 of IPv4 and /64 of IPv6."""
+    probes_per_suffix: Annotated[int, Ge(0)] = 300
+    """Likewise of the MX hosts under one registered name, such as `example.com` or `example.co.uk`."""
+    probes_globally: Annotated[int, Ge(0)] = 6000
+    """Likewise of all addresses together."""
 
 
 RECOMMENDED = Improvements()
@@ -215,5 +226,9 @@ REFERENCE = Improvements(
     expire_dns_fail=None,
     skip_address_literals=False,
     refresh_ahead=False,
+    probes_per_address=0,
+    probes_per_network=0,
+    probes_per_suffix=0,
+    probes_globally=0,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

@@ -41,6 +41,7 @@ TABLE = (
     SymbolSpec("symbol_mx_inflight", 0.0, "Another probe of the address is under way; its verdict will be cached"),
     SymbolSpec("symbol_mx_redis_error", 0.0, "The cache failed while the probe lock was claimed; not probed"),
     SymbolSpec("symbol_mx_probe_unavailable", 0.0, "A fault on our own side kept the probe from telling; not cached"),
+    SymbolSpec("symbol_mx_ratelimited", 0.0, "Not probed: too many probes of its mail hosts just now; not cached"),
     SymbolSpec("symbol_mx_a_good", 0.0, "Domain has no MX, and its A/AAAA host takes connections (RFC 5321, 5.1)"),
     SymbolSpec("symbol_mx_a_refused", 3.0, "Domain has no MX and its A/AAAA host refused the connection"),
     SymbolSpec("symbol_mx_a_timeout_connect", 2.5, "Domain has no MX and its A/AAAA host did not answer"),
@@ -82,6 +83,7 @@ _OF_HOST = MappingProxyType(
         Verdict.DNS_FAIL: "symbol_mx_dns_fail",
         Verdict.INFLIGHT: "symbol_mx_inflight",
         Verdict.UNAVAILABLE: "symbol_mx_probe_unavailable",
+        Verdict.RATELIMITED: "symbol_mx_ratelimited",
     }
 )
 

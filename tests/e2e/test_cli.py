@@ -229,7 +229,7 @@ class TestSymbols:
         code, out, err = await mxcheck("symbols", "--format", "json")
         assert (code, err) == (0, "")
         by_name = {symbol["name"]: symbol for symbol in json.loads(out)}
-        assert len(by_name) == len(json.loads(out)) == 27 * 3
+        assert len(by_name) == len(json.loads(out)) == 28 * 3
         assert by_name["MX_GOOD"]["weight"] == -0.1
         assert by_name["REPLYTO_MX_NULL"]["weight"] == 6.0
         assert by_name["MIME_FROM_MX_A_REFUSED"]["weight"] == 3.0

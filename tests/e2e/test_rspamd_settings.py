@@ -137,7 +137,7 @@ class TestAsShipped:
         (rules,) = [group["rules"] for group in groups if group["group"] == "mx"]
         weights = {rule["symbol"]: rule["weight"] for rule in rules}
         assert weights["MX_NULL"] == weights["REPLYTO_MX_NULL"] == 6.0
-        assert len([name for name in weights if name.startswith("MX_")]) == 27
+        assert len([name for name in weights if name.startswith("MX_")]) == 28
 
     def test_configtest_finds_nothing(self, as_shipped: Rspamd) -> None:
         folders = {"LOCAL_CONFDIR": "etc", "PLUGINSDIR": "stock-plugins", "DBDIR": "db", "RUNDIR": "run"}

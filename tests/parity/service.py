@@ -199,6 +199,10 @@ class FakeRedis:
         self._wrong_type.discard(key)
         await self._memory.delete(key)
 
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        """Never asked: the reference has no limits."""
+        raise AssertionError("counts, which the reference does not")
+
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         """Nothing tells."""
         return nullcontext()

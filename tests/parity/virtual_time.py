@@ -54,6 +54,10 @@ class VirtualClock:
         """Return the loop's time."""
         return asyncio.get_running_loop().time()
 
+    def time(self) -> float:
+        """Return the loop's time, as if it began in 1970."""
+        return asyncio.get_running_loop().time()
+
     async def sleep(self, seconds: float) -> None:
         """Sleep in the loop's time."""
         await asyncio.sleep(seconds)

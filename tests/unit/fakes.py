@@ -18,7 +18,7 @@ from mxcheck_service.ports import (
     NotFound,
     Probed,
 )
-from mxcheck_service.probing import Attempt, Probing
+from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 
 GOOD = Probed(Outcome(Verdict.GOOD))
@@ -57,6 +57,9 @@ class FakeClock:
         self._plans: list[tuple[float, Callable[[], Awaitable[object]]]] = []
 
     def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
@@ -142,7 +145,11 @@ class FakeProber:
 async def judged(probing: Probing, ip: str, trace: Trace) -> str:
     """Return the verdict of one address as text; `*` marks one out of the cache."""
     (known,) = await probing.known([ip], trace)
-    attempt = Attempt(known, cached=True) if isinstance(known, Outcome) else await probing.attempt(ip, known, trace)
+    attempt = (
+        Attempt(known, cached=True)
+        if isinstance(known, Outcome)
+        else await probing.attempt(ip, known, trace, "mx.example")
+    )
     return f"{attempt.outcome}{'*' if attempt.cached else ''}"
 
 
@@ -229,6 +236,10 @@ class FailingCache:
     async def delete(self, key: str) -> None:
         self._call("delete")
         await self.inner.delete(key)
+
+    async def count(self, keys: Sequence[str], by: int, ttl: int) -> list[int]:
+        self._call("count")
+        return await self.inner.count(keys, by, ttl)
 
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         return nullcontext()

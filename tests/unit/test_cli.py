@@ -231,7 +231,7 @@ def test_symbols_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"name": "MX_NULL", "weight": 6.0}.items() <= next(
         entry for entry in document if entry["name"] == "MX_NULL"
     ).items()
-    assert len(document) == 81
+    assert len(document) == 84
 
 
 def test_symbols_as_a_group_file_have_the_names_of_the_settings(
@@ -240,7 +240,7 @@ def test_symbols_as_a_group_file_have_the_names_of_the_settings(
     config_file.write_text("mx_check: {symbol_good_mx: FINE}")
     assert cli.main(["symbols", "--format", "rspamd", "--config", str(config_file)]) == OK
     text = capsys.readouterr().out
-    assert len(re.findall(r"^  \"\w+\" \{$", text, re.MULTILINE)) == 81
+    assert len(re.findall(r"^  \"\w+\" \{$", text, re.MULTILINE)) == 84
     assert '"FINE" {' in text
     assert '"MX_GOOD" {' not in text
 

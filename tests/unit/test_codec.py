@@ -156,6 +156,7 @@ def test_address_list_without_addresses_is_a_list_still(value: str) -> None:
         pytest.param("gd ", Slot.GARBAGE, id="trailing-blank"),
         pytest.param("no", Slot.GARBAGE, id="verdict-of-a-domain"),
         pytest.param("unavailable", Slot.GARBAGE, id="a-verdict-that-is-never-cached"),
+        pytest.param("ratelimited", Slot.GARBAGE, id="nor-this-one"),
         pytest.param("inflight", Slot.GARBAGE, id="another-one"),
         pytest.param("\x00", Slot.GARBAGE, id="nul"),
     ],

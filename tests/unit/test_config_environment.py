@@ -20,6 +20,7 @@ OWN_SETTINGS = {
     "bad_mxs",
     "bad_ips",
     "symbol_mx_probe_unavailable",
+    "symbol_mx_ratelimited",
 }
 """Not in the reference's table: rspamd's own option, the maps (which it reads elsewhere), and what is new."""
 

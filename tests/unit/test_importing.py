@@ -59,7 +59,7 @@ class TestSections:
 
     def test_defaults_are_left_out(self) -> None:
         """Every setting of the reference with its default says nothing at all."""
-        own = {"local_addrs", "symbol_mx_probe_unavailable"}
+        own = {"local_addrs", "symbol_mx_probe_unavailable", "symbol_mx_ratelimited"}
         given = {name: getattr(MxCheckSettings(), name) for name in MxCheckSettings.__slots__ if name not in own}
         tree, _ = imported(given)
         assert tree == {"preset": "reference"}

@@ -131,7 +131,7 @@ def test_client_that_may_not_be_rejected_may_get_greylist_instead() -> None:
         ((Verdict.DNS_FAIL, Verdict.ERROR, Verdict.BAD_MX), Action.NO_ACTION),
         ((Verdict.REFUSED, Verdict.NULL), Action.REJECT),
         ((Verdict.NULL, Verdict.REFUSED), Action.REJECT),
-        ((Verdict.UNAVAILABLE, Verdict.INFLIGHT, Verdict.REDIS_ERROR), Action.NO_ACTION),
+        ((Verdict.UNAVAILABLE, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.RATELIMITED), Action.NO_ACTION),
     ],
 )
 def test_one_action_for_the_whole_message(verdicts: tuple[Verdict, ...], action: Action) -> None:

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from mxcheck_service.politeness import PerNetwork, network_of
+from mxcheck_service.core.limits import network_of
+from mxcheck_service.politeness import PerNetwork
 from mxcheck_service.ports import ConnectError, ConnectProblem
 from tests.unit.fakes import FakeDialer, soon
 

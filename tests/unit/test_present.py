@@ -117,7 +117,7 @@ def test_nothing_from_the_wire_gets_at_the_terminal(colour: bool) -> None:
 
 def test_symbol_document_has_every_symbol_of_every_source() -> None:
     document = present.symbols_document(SETTINGS)
-    assert len(document) == 81
+    assert len(document) == 84
     assert document[0].keys() == {"name", "weight", "description"}
     names = {entry["name"]: entry["weight"] for entry in document}
     assert (names["MX_GOOD"], names["REPLYTO_MX_NULL"], names["MIME_FROM_MX_BOGON_ONLY"]) == (-0.1, 6.0, 8.0)

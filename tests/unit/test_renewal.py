@@ -72,7 +72,7 @@ async def test_what_is_asked_for_often_shortly_before_its_end_is_renewed(bench: 
     await bench.check_often()
     assert bench.resolver.asked == [("MX", "one.example"), ("A", "mx.one.example")] * 2
     assert [ip for ip, _, _ in bench.dialer.dialled] == [IP, IP]
-    left = bench.left()
+    left = {key: seconds for key, seconds in bench.left().items() if not key.startswith("p:")}
     assert left.pop(f"r:i:{IP}") == WINDOW
     assert left == {"d:one.example": 1000, "m:mx.one.example": 1000, f"i:{IP}": 1000}
 

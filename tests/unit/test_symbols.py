@@ -53,6 +53,7 @@ WEIGHTS = {
     "MX_A_ERROR": 0.0,
     "MX_A_INVALID": 3.0,
     "MX_PROBE_UNAVAILABLE": 0.0,
+    "MX_RATELIMITED": 0.0,
 }
 Hits = list[tuple[str, tuple[str, ...]]]
 
@@ -111,6 +112,7 @@ def test_every_symbol_of_the_settings_is_in_the_table_and_has_a_description() ->
         pytest.param(lookup(Verdict.INFLIGHT), [("MX_INFLIGHT", (HOST,))], id="inflight"),
         pytest.param(lookup(Verdict.REDIS_ERROR), [("MX_REDIS_ERROR", ())], id="redis-error-has-no-option"),
         pytest.param(lookup(Verdict.UNAVAILABLE), [("MX_PROBE_UNAVAILABLE", (HOST,))], id="unavailable"),
+        pytest.param(lookup(Verdict.RATELIMITED), [("MX_RATELIMITED", (HOST,))], id="ratelimited"),
         pytest.param(lookup(Verdict.IP_CLASS_SKIPPED), [], id="class-skipped-has-no-symbol-of-its-own"),
         pytest.param(lookup(Verdict.WHITE), [("MX_WHITE", (DOMAIN,))], id="white-without-key"),
     ],
@@ -135,6 +137,7 @@ def test_symbols_of_a_verdict(found: Lookup, hits: Hits) -> None:
         pytest.param(lookup(Verdict.INFLIGHT), [("MX_INFLIGHT", (HOST,))], id="nor-inflight"),
         pytest.param(lookup(Verdict.REDIS_ERROR), [("MX_REDIS_ERROR", ())], id="nor-redis-error"),
         pytest.param(lookup(Verdict.UNAVAILABLE), [("MX_PROBE_UNAVAILABLE", (HOST,))], id="nor-unavailable"),
+        pytest.param(lookup(Verdict.RATELIMITED), [("MX_RATELIMITED", (HOST,))], id="nor-ratelimited"),
     ],
 )
 def test_symbols_of_an_implicit_mx(found: Lookup, hits: Hits) -> None:
