@@ -145,11 +145,9 @@ class FakeProber:
 async def judged(probing: Probing, ip: str, trace: Trace) -> str:
     """Return the verdict of one address as text; `*` marks one out of the cache."""
     (known,) = await probing.known([ip], trace)
-    attempt = (
-        Attempt(known, cached=True)
-        if isinstance(known, Outcome)
-        else await probing.attempt(ip, known, trace, "mx.example")
-    )
+    if isinstance(known, Outcome):
+        return f"{known}*"
+    attempt = await probing.attempt(ip, known, trace, "mx.example")
     return f"{attempt.outcome}{'*' if attempt.cached else ''}"
 
 
