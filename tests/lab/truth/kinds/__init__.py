@@ -5,7 +5,7 @@ What the kinds take for granted of the world that runs them:
 Placeholders are `{behaviour}`, `{behaviour.2}` (a second address that behaves so), `{behaviour.v6}` and
 `{behaviour.2.v6}`. Within a kind the same placeholder is the same address; no two kinds share one. `{domain}` is
 `<name>.<zone>`. Both are filled in in `records`, `recipient_domain` and `message`. `64:ff9b::{good}` and
-`::ffff:{good}` are addresses as well.
+`::ffff:{good}` are IPv6 addresses as well (RFC 4291 section 2.2), though dnslib wants them in colons and hex digits.
 
 Addresses written out (10.1.2.3, 127.0.0.1, 192.0.2.9) are nobody's: packets to them get lost, but for loopback.
 
@@ -31,7 +31,7 @@ Behaviours of addresses:
 | code-421, code-450, code-451, code-521, code-550, code-554 | greets with this code and closes |
 | once-421, once-450 | greets a client's first connection so, and is good from then on |
 | blocklist-421, blocklist-550, blocklist-554 | so, with a text that names the client's address and a blocklist |
-| greets-eof, greets-silent, greets-reset | `220`, then at EHLO closes, says nothing, resets |
+| ehlo-eof, ehlo-silent, ehlo-reset | `220`, then at EHLO closes, says nothing, resets |
 | helo-only | good, knows no EHLO (502) but HELO |
 | greylist | good, but answers the first RCPT with 450, and takes it from the second connection on |
 | rcpt-550, rcpt-450 | good up to RCPT, which it always answers so |
@@ -46,7 +46,7 @@ Behaviours of the name server, by (relative name, type), with `*` for every type
 
 | behaviour | what it does |
 | --- | --- |
-| servfail, refused, nxdomain, nodata, formerr | answers with that |
+| servfail, refused, nxdomain, formerr | answers with that |
 | drop | never answers |
 | garbage | answers with something that is no DNS message |
 | servfail-once | the first question so, then from the zone |
@@ -62,7 +62,20 @@ Behaviours of the name server, by (relative name, type), with `*` for every type
 """
 
 from tests.lab.truth.kind import Kind
-from tests.lab.truth.kinds import addresses, backup, dead, implicit, our_side, records, sound
+from tests.lab.truth.kinds import (
+    addresses,
+    backup,
+    dead,
+    dns_faults,
+    families,
+    greetings,
+    implicit,
+    mtas,
+    naming,
+    our_side,
+    records,
+    sound,
+)
 
 ALL: tuple[Kind, ...] = (
     *sound.KINDS,
@@ -71,6 +84,11 @@ ALL: tuple[Kind, ...] = (
     *dead.KINDS,
     *implicit.KINDS,
     *records.KINDS,
+    *naming.KINDS,
+    *families.KINDS,
+    *greetings.KINDS,
+    *mtas.KINDS,
+    *dns_faults.KINDS,
     *our_side.KINDS,
 )
 """The order is that of the report: from what works, over what is odd, to what cannot be known."""

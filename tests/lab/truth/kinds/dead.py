@@ -16,10 +16,9 @@ _ONLY_HOST = {
     "reset": "accepts and resets the connection",
     "http": "is a web server, which waits for a request",
     "http-400": "is a web server, which calls the first line a bad request",
-    "ssh": "is an SSH server",
     "code-521": "greets with 521, as a host that takes no mail should (RFC 7504)",
-    "greets-eof": "greets with 220 and closes at EHLO",
-    "greets-silent": "greets with 220 and says nothing to EHLO",
+    "ehlo-eof": "greets with 220 and closes at EHLO",
+    "ehlo-silent": "greets with 220 and says nothing to EHLO",
     "rcpt-550": "greets and then rejects every recipient",
 }
 
@@ -74,6 +73,16 @@ KINDS: tuple[Kind, ...] = (
         "dead-four-ways",
         about="Four MX that are dead in four ways: a name without address, refused, no answer, 521.",
         records=("@ MX 10 gone\n@ MX 20 b\n@ MX 30 c\n@ MX 40 d\nb A {refused}\nc A {blackhole}\nd A {code-521}"),
+    ),
+    _kind(
+        "dead-mx-own-address-good",
+        about="The only MX refuses, and the domain's own address would take mail, but is no MX.",
+        records="@ MX 10 mx\n@ A {good}\nmx A {refused}",
+    ),
+    _kind(
+        "dead-host-nxdomain-own-address-good",
+        about="The only MX names no host that exists; the domain's own address would take mail, but is no MX.",
+        records="@ MX 10 gone\n@ A {good}",
     ),
     _kind(
         "dead-refused-and-private",

@@ -88,6 +88,31 @@ KINDS: tuple[Kind, ...] = (
         records="@ MX 0 _dc-mx.3f2a9c1b7d\n_dc-mx.3f2a9c1b7d A {good}",
     ),
     _kind(
+        "mx-underscore-within",
+        about="The MX has an underscore within its name, and takes mail.",
+        records="@ MX 10 mail_1\nmail_1 A {good}",
+    ),
+    _kind(
+        "mx-doubled-domain",
+        about="The final dot was forgotten in the zone file, so that the MX ends in the domain twice.",
+        records="@ MX 10 mx.{domain}\nmx A {good}",
+    ),
+    _kind(
+        "mx-doubled-domain-wildcard",
+        about="The final dot was forgotten in the zone file, and a wildcard gives the name an address that takes mail.",
+        records="@ MX 10 mx.{domain}\n* A {good}",
+    ),
+    _kind(
+        "mx-is-a-url",
+        about="The only MX is a URL in place of a name.",
+        records="@ MX 10 http://mx\nmx A {good}",
+    ),
+    _kind(
+        "mx-with-space",
+        about="The preference stands in the name of the MX once more.",
+        records="@ MX 10 10\\032mx\nmx A {good}",
+    ),
+    _kind(
         "mx-upper-case",
         about="The MX is written in upper case, its address in lower case.",
         records="@ MX 10 MX.Mail\nmx.mail A {good}",
