@@ -1,6 +1,7 @@
 """The list of kinds of mail domain is whole: what each says can be run, and no two say the same."""
 
 import ipaddress
+import pkgutil
 import re
 from collections import Counter
 from itertools import pairwise
@@ -54,8 +55,9 @@ def test_there_are_many_and_none_is_there_twice() -> None:
         assert [value for value, times in counted.items() if times > 1] == []
 
 
-def test_groups_are_balanced() -> None:
+def test_every_module_is_a_group_and_they_are_balanced() -> None:
     groups = Counter(kind.group for kind in ALL)
+    assert len(groups) == len(list(pkgutil.iter_modules(kinds.__path__))), groups
     assert min(groups.values()) >= 5, groups
     assert max(groups.values()) <= len(ALL) / 4, groups
     assert sum(one.group != next_one.group for one, next_one in pairwise(ALL)) == len(groups) - 1, "a group in pieces"
