@@ -39,6 +39,11 @@ class Kind:
     `dns` names, by (relative name, type), what the name server does in place of answering from the zone, such as
     `{("@", "MX"): "servfail"}` (see `behaviours`).
 
+    `recipient_domain` may have placeholders, too, and `{domain}`, which is `<name>.<zone of the world>`.
+
+    `message` is what the check is asked, as the fields of a request, with placeholders; without it, it is the sender
+    `user@<recipient domain>`. It is for null senders, for which HELO stands in.
+
     `unknowable` is for kinds whose truth is not in Postfix's hands: it says why. Of all others Postfix tells.
     """
 
@@ -49,6 +54,7 @@ class Kind:
     dns: dict[tuple[str, str], str] = field(default_factory=dict)
     our_side: OurSide = OurSide.SOUND
     recipient_domain: str | None = None
+    message: dict[str, str] = field(default_factory=dict)
     unknowable: str | None = None
 
     @property
