@@ -69,6 +69,16 @@ class Delayed:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """What the upstream server answers. `truncated`: over UDP an empty answer with the TC bit, and `tcp` is what comes
+    after it; without `edns` a question with EDNS (RFC 6891) gets FORMERR."""
+
+    truncated: bool = False
+    tcp: OverTcp = OverTcp.ANSWER
+    edns: bool = True
+
+
+@dataclass(frozen=True)
 class WrongId:
     """An answer with another transaction id."""
 
@@ -104,7 +114,9 @@ class InTurn:
         return chosen
 
 
-Behaviour: TypeAlias = Answer | Drop | Raw | Truncated | Delayed | WrongId | OtherQuestion | MixedCase | InTurn
+Behaviour: TypeAlias = (
+    Answer | Drop | Raw | Truncated | Delayed | Forward | WrongId | OtherQuestion | MixedCase | InTurn
+)
 
 NODATA = Answer()
 NXDOMAIN = Answer(rcode="NXDOMAIN")
@@ -112,6 +124,7 @@ SERVFAIL = Answer(rcode="SERVFAIL")
 REFUSED = Answer(rcode="REFUSED")
 FORMERR = Answer(rcode="FORMERR")
 NOTIMP = Answer(rcode="NOTIMP")
+FORWARD = Forward()
 DROP = Drop()
 GARBAGE = Raw()
 

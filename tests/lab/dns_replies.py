@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 import dnslib
@@ -11,6 +12,7 @@ from tests.lab.dns_behaviours import (
     Behaviour,
     Delayed,
     Drop,
+    Forward,
     InTurn,
     MixedCase,
     OtherQuestion,
@@ -24,8 +26,13 @@ from tests.lab.dns_behaviours import (
 _PLAIN_UDP_SIZE = 512
 
 
-async def act(behaviour: Behaviour, query: dnslib.DNSRecord, *, tcp: bool) -> bytes | OverTcp | None:
-    """The reply, what to do to the TCP connection instead, or None for silence; waits when the behaviour says so."""
+async def act(
+    behaviour: Behaviour, query: dnslib.DNSRecord, *, tcp: bool, forward: Callable[[], Awaitable[bytes | None]]
+) -> bytes | OverTcp | None:
+    """The reply, what to do to the TCP connection instead, or None for silence; waits when the behaviour says so.
+
+    `forward` asks the upstream server.
+    """
     match behaviour:
         case Answer():
             return _pack(query, behaviour.rows, behaviour.rcode, tcp=tcp)
@@ -41,7 +48,15 @@ async def act(behaviour: Behaviour, query: dnslib.DNSRecord, *, tcp: bool) -> by
             if until is not None:
                 await until.wait()
             await asyncio.sleep(seconds)
-            return await act(then, query, tcp=tcp)
+            return await act(then, query, tcp=tcp, forward=forward)
+        case Forward(truncated, over_tcp, edns):
+            if truncated and not tcp:
+                return _pack(query, (), "NOERROR", tcp=False, truncated=True)
+            if truncated and over_tcp is not OverTcp.ANSWER:
+                return over_tcp
+            if not edns and any(row.rtype == dnslib.QTYPE.OPT for row in query.ar):
+                return _pack(query, (), "FORMERR", tcp=tcp)
+            return await forward()
         case WrongId(answer):
             packed = _pack(query, answer.rows, answer.rcode, tcp=tcp)
             return struct.pack("!H", query.header.id ^ 0x5555) + packed[2:]
@@ -55,7 +70,7 @@ async def act(behaviour: Behaviour, query: dnslib.DNSRecord, *, tcp: bool) -> by
             )
             return _pack(query, rows, answer.rcode, tcp=tcp)
         case InTurn():
-            return await act(behaviour.next(), query, tcp=tcp)
+            return await act(behaviour.next(), query, tcp=tcp, forward=forward)
         case _:
             assert_never(behaviour)
 

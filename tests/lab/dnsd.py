@@ -19,7 +19,7 @@ from typing import NamedTuple, Self, cast
 
 import dnslib
 
-from tests.lab.dns_behaviours import NODATA, NXDOMAIN, Behaviour, OverTcp
+from tests.lab.dns_behaviours import FORWARD, NODATA, NXDOMAIN, Behaviour, OverTcp
 from tests.lab.dns_replies import act
 from tests.lab.sockets import RESET_ON_CLOSE, free_port
 from tests.lab.waiting import Changes
@@ -38,15 +38,25 @@ class Asked(NamedTuple):
 class DnsServer:
     """The server as an async context manager.
 
-    What was not `set` is forwarded to `upstream` (`address:port`) when there is one; otherwise another type of
-    a known name is NODATA and an unknown name is NXDOMAIN. With `tcp=False` TCP connections are refused.
+    What was not `set` is answered by `otherwise`, or forwarded to `upstream` (`address:port`), when there is one of
+    them; else another type of a known name is NODATA and an unknown name is NXDOMAIN. With `tcp=False` TCP connections
+    are refused.
     """
 
-    def __init__(self, *, upstream: str | None = None, tcp: bool = True, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        *,
+        upstream: str | None = None,
+        otherwise: Behaviour | None = None,
+        tcp: bool = True,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> None:
         self.address = address
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.asked: list[Asked] = []
         self._upstream = None if upstream is None else _address_and_port(upstream)
+        self._otherwise = FORWARD if otherwise is None and upstream is not None else otherwise
         self._with_tcp = tcp
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
         self._changes = Changes()
@@ -105,9 +115,9 @@ class DnsServer:
             lambda: self.count(name, kind) >= times, within, lambda: f"{name} {kind} asked {times} times: {self.asked}"
         )
 
-    def _find(self, name: str, kind: str) -> Behaviour | None:
-        behaviour = self._behaviours.get((name, kind)) or self._behaviours.get((name, "*"))
-        if behaviour is not None or self._upstream is not None:
+    def _find(self, name: str, kind: str) -> Behaviour:
+        behaviour = self._behaviours.get((name, kind)) or self._behaviours.get((name, "*")) or self._otherwise
+        if behaviour is not None:
             return behaviour
         return NODATA if any(known == name for known, _ in self._behaviours) else NXDOMAIN
 
@@ -120,10 +130,7 @@ class DnsServer:
             return None
         self.asked.append(Asked(name, kind, tcp))
         self._changes.notify()
-        behaviour = self._find(name, kind)
-        if behaviour is None:
-            return await self._forward(packet, tcp=tcp)
-        return await act(behaviour, query, tcp=tcp)
+        return await act(self._find(name, kind), query, tcp=tcp, forward=lambda: self._forward(packet, tcp=tcp))
 
     async def _forward(self, packet: bytes, *, tcp: bool) -> bytes | None:
         assert self._upstream is not None

@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,17 +17,25 @@ _COUNTER = re.compile(r"mod-stats\.query-type\[(\w+)\] = (\d+)")
 
 
 class KnotServer:
-    """knotd as a context manager, on a free port of 127.0.0.1, UDP and TCP.
+    """knotd as a context manager, on a free port of 127.0.0.1 unless told otherwise, UDP and TCP.
 
     `zones` maps a zone's name to its zone file text. Names in it are relative to the zone; a default TTL,
-    SOA and NS are put in front when the text has no SOA. What lies outside of the zones is REFUSED.
+    SOA and NS are put in front when the text has no SOA. What lies outside of the zones is REFUSED. The zones in
+    `signed` are signed with keys of their own.
     """
 
-    address = "127.0.0.1"
-
-    def __init__(self, zones: Mapping[str, str]) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        zones: Mapping[str, str],
+        *,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        signed: Collection[str] = (),
+    ) -> None:
+        self.address = address
+        self.port = free_port() if port is None else port
         self._zones = dict(zones)
+        self._signed = signed
 
     @property
     def nameserver(self) -> str:
@@ -86,6 +94,8 @@ class KnotServer:
             head = "" if re.search(r"\bSOA\b", text) else _SOA
             path.write_text(f"$ORIGIN {name.rstrip('.')}.\n$TTL 60\n{head}{text}\n")
             lines += [f'  - domain: "{name.rstrip(".")}."', f"    file: {path}"]
+            if name in self._signed:
+                lines += ["    dnssec-signing: on", "    zonefile-sync: -1", "    journal-content: changes"]
         self._config.write_text("\n".join(lines) + "\n")
 
     def _knotc(self, *words: str) -> str:
