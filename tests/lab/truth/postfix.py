@@ -2,14 +2,15 @@
 
 It is given as much patience as the check (`PATIENCE`), and more tries than hosts have moods: a domain counts as
 deliverable when a message is taken within `TRIES_SECONDS`, in which a message that was deferred is tried again every
-`_BACKOFF` seconds. Within one try Postfix's own limits hold: at most 5 addresses (smtp_mx_address_limit), and two of them
-to talk to (smtp_mx_session_limit).
+`_BACKOFF` seconds. Within one try Postfix's own limits hold: at most 5 addresses (smtp_mx_address_limit), and two
+of them to talk to (smtp_mx_session_limit).
 
 A message that is still deferred in the end because the domain's DNS fails for now tells nothing, as Postfix would go on
 for days; one that is deferred for any other reason was not taken by a host that was reached, or reached none.
 """
 
 import re
+import shutil
 import smtplib
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -121,6 +122,7 @@ class Deliverer:
         config, queue, data = (self.folder / name for name in ("etc", "queue", "data"))
         for folder in (config, queue, data):
             folder.mkdir()
+        shutil.chown(data, "postfix")
         settings = {
             "compatibility_level": "3.6",
             "queue_directory": queue,

@@ -1,0 +1,103 @@
+"""What verdicts are worth against the truth: pure, for `bench.truth` to fill in and print."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tests.lab.truth.kind import Truth
+
+UNSETTLED: Final = frozenset({"inflight", "ratelimited"})
+"""Verdicts that ask for another look."""
+
+
+class Seen(NamedTuple):
+    """One answer of the service: the verdict, the message's score, seconds, probes made for it."""
+
+    verdict: str
+    score: float
+    seconds: float
+    probes: int
+
+    @property
+    def alarm(self) -> bool:
+        return self.score > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one set-up of the service says about a kind: to the first message, and once it is settled."""
+
+    first: Seen
+    settled: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How a set-up did over all kinds, by name where names tell more than a number."""
+
+    false_alarms: Sequence[str]
+    true_alarms: Sequence[str]
+    misses: Sequence[str]
+    blamed_unknowable: Sequence[str]
+    """Unknowable ones with a positive score, which is neither right nor wrong."""
+    seconds_median: float
+    seconds_most: float
+    probes: int
+    probes_most: int
+
+    @classmethod
+    def of(cls, seen: Mapping[str, Seen], truths: Mapping[str, Truth]) -> "Totals":
+        def named(truth: Truth, *, alarm: bool) -> list[str]:
+            return [name for name, one in seen.items() if truths[name] is truth and one.alarm is alarm]
+
+        seconds = [one.seconds for one in seen.values()]
+        probes = [one.probes for one in seen.values()]
+        return cls(
+            false_alarms=named(Truth.YES, alarm=True),
+            true_alarms=named(Truth.NO, alarm=True),
+            misses=named(Truth.NO, alarm=False),
+            blamed_unknowable=named(Truth.UNKNOWABLE, alarm=True),
+            seconds_median=statistics.median(seconds),
+            seconds_most=max(seconds),
+            probes=sum(probes),
+            probes_most=max(probes),
+        )
+
+    def row(self, name: str) -> list[str]:
+        """Return the row of `HEAD` for a set-up of this name."""
+        return [
+            name,
+            str(len(self.false_alarms)),
+            str(len(self.true_alarms)),
+            str(len(self.misses)),
+            str(len(self.blamed_unknowable)),
+            f"{self.seconds_median:.2f}",
+            f"{self.seconds_most:.2f}",
+            str(self.probes),
+            str(self.probes_most),
+        ]
+
+
+HEAD: Final = (
+    "",
+    "false alarms",
+    "true alarms",
+    "misses",
+    "unknowable with a score",
+    "seconds, median",
+    "seconds, most",
+    "probes",
+    "most probes for a domain",
+)
+
+
+def told(seen: Seen) -> str:
+    """Return an answer as a cell."""
+    return f"{seen.verdict} {seen.score:+.1f} ({seen.seconds:.1f} s)"
+
+
+def counted(truths: Iterable[Truth]) -> str:
+    """Return how many kinds are of which truth, as a sentence's part."""
+    each = list(truths)
+    return ", ".join(f"{each.count(truth)} {truth}" for truth in Truth)
