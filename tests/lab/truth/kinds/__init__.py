@@ -7,10 +7,15 @@ Placeholders are `{behaviour}`, `{behaviour.2}` (a second address that behaves s
 `<name>.<zone>`. Both are filled in in `records`, `recipient_domain` and `message`. `64:ff9b::{good}` and
 `::ffff:{good}` are IPv6 addresses as well (RFC 4291 section 2.2), though dnslib wants them in colons and hex digits.
 
-Addresses written out (10.1.2.3, 127.0.0.1, 192.0.2.9) are nobody's: packets to them get lost, but for loopback.
+Addresses written out (10.1.2.3, 192.0.2.9) are nobody's: packets to them get lost. 127.0.0.1, ::1 and 0.0.0.0 are
+ourselves, where no mail is taken.
 
 The names of all kinds are in one zone of the world, so a kind may be an alias. Other names (`mail.example.invalid.`)
-do not exist. Names keep the case in which they are written.
+do not exist, but for what a resolver knows by itself (`localhost.`). Names keep the case in which they are written.
+
+Postfix waits longer than half a minute for a greeting and tries again at least once, for those that are good from the
+second connection on. How many addresses it tries (smtp_mx_address_limit, 5 by default) decides `backup-tenth` and
+`mx-fifty-last-good`. Some recipients it does not even take (`name-label-64`): nobody can deliver to them.
 
 Behaviours of addresses:
 

@@ -1,4 +1,4 @@
-"""Domains whose best MX fails and whose backup takes the mail: RFC 5321 section 5.1 has a sender try the next one."""
+"""Domains whose best MX fails, or seems to, and whose backup takes mail: a sender tries it next (RFC 5321, 5.1)."""
 
 from functools import partial
 
@@ -23,11 +23,12 @@ _FIRST_FAILS = {
     "code-450": "greets with 450",
     "code-521": "greets with 521, as a host that takes no mail should (RFC 7504)",
     "code-554": "greets with 554, as a host without SMTP service may (RFC 5321 section 3.1)",
+    "blocklist-554": "greets with 554, for our address is on a blocklist",
     "code-250": "greets with 250 in place of 220",
     "mixed-codes": "begins its greeting with 220 and ends it with 554",
     "ehlo-eof": "greets with 220 and closes at EHLO",
     "ehlo-silent": "greets with 220 and says nothing to EHLO",
-    "rcpt-550": "greets and then rejects every recipient",
+    "rcpt-550": "greets and then rejects every recipient, which leaves no reason to ask another",
     "rcpt-450": "greets and then puts every recipient off",
     "flaky": "refuses the first connection only",
 }

@@ -29,6 +29,11 @@ KINDS: tuple[Kind, ...] = (
     _kind("implicit-loopback", about="No MX; the domain's address is the loopback address.", records="@ A 127.0.0.1"),
     _kind("implicit-521", about="No MX; the domain's address greets with 521 (RFC 7504).", records="@ A {code-521}"),
     _kind("implicit-txt-only", about="The domain has a TXT record and nothing else.", records='@ TXT "v=spf1 -all"'),
+    _kind(
+        "implicit-soa-only",
+        about="The domain is a zone of its own with nothing in it but SOA and NS.",
+        dns={("@", "*"): "delegated"},
+    ),
     _kind("implicit-nxdomain", about="The domain does not exist."),
     _kind(
         "implicit-empty",

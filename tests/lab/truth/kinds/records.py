@@ -33,6 +33,16 @@ KINDS: tuple[Kind, ...] = (
         records="@ MX 10 {good}.",
     ),
     _kind(
+        "mx-is-an-address-refused",
+        about="The only MX is an IPv4 address in place of a name, and refuses.",
+        records="@ MX 10 {refused}.",
+    ),
+    _kind(
+        "mx-is-a-private-address",
+        about="The only MX is a private IPv4 address in place of a name.",
+        records="@ MX 10 192.168.0.25.",
+    ),
+    _kind(
         "mx-is-an-address-and-good",
         about="The first MX is an IPv4 address in place of a name, the second takes mail.",
         records="@ MX 10 {good.2}.\n@ MX 20 mx\nmx A {good}",
@@ -69,7 +79,7 @@ KINDS: tuple[Kind, ...] = (
         records="@ CNAME web\nweb A {refused}",
     ),
     _kind("domain-cname-dangling", about="The domain is an alias of nothing.", records="@ CNAME gone"),
-    _kind("mx-itself", about="The domain is its own MX and takes mail.", records="@ MX 10 @\n@ A {good}"),
+    _kind("mx-itself", about="The domain is its own MX and takes mail.", records="@ MX 10 {domain}.\n@ A {good}"),
     _kind("mx-preference-0", about="The MX has preference 0 and takes mail.", records="@ MX 0 mx\nmx A {good}"),
     _kind("mx-preference-65535", about="The MX has preference 65535.", records="@ MX 65535 mx\nmx A {good}"),
     _kind(
@@ -106,6 +116,26 @@ KINDS: tuple[Kind, ...] = (
         "mx-is-a-url",
         about="The only MX is a URL in place of a name.",
         records="@ MX 10 http://mx\nmx A {good}",
+    ),
+    _kind(
+        "mx-is-a-url-and-good",
+        about="The first MX is a URL in place of a name, the second takes mail.",
+        records="@ MX 10 http://mx\n@ MX 20 mx\nmx A {good}",
+    ),
+    _kind(
+        "mx-with-space-and-good",
+        about="The preference stands in the name of the first MX once more, the second takes mail.",
+        records="@ MX 10 10\\032mx\n@ MX 20 mx\nmx A {good}",
+    ),
+    _kind(
+        "mx-hyphen-first-and-good",
+        about="The name of the first MX begins with a hyphen, the second takes mail.",
+        records="@ MX 10 -mx\n@ MX 20 mx\n-mx A {refused}\nmx A {good}",
+    ),
+    _kind(
+        "mx-hyphen-first",
+        about="The name of the only MX begins with a hyphen, against RFC 1123 section 2.1, and the host takes mail.",
+        records="@ MX 10 -mx\n-mx A {good}",
     ),
     _kind(
         "mx-with-space",
