@@ -146,6 +146,14 @@ async def test_our_own_writes_are_seen_at_once(b: Bench) -> None:
     assert await b.read("p:a") == "3"
 
 
+async def test_numbers_are_counted_in_redis_and_seen_at_once(b: Bench) -> None:
+    assert await b.near.count(["p:n"], 1, 60) == [1]
+    assert await b.read("p:n") == "1"
+    await b.other.incr("p:n")
+    assert await b.near.count(["p:n"], 1, 60) == [3]
+    assert await b.read("p:n") == "3"
+
+
 async def test_a_flush_empties_it(b: Bench) -> None:
     await b.near.set("p:a", "1", 60)
     await b.settled()
