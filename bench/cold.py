@@ -38,7 +38,7 @@ from bench.stage import (
 from mxcheck_service.settings import CacheSettings
 from tests.lab.knot import KnotServer
 from tests.lab.redis import RedisServer
-from tests.lab.service import Service
+from tests.lab.service import UNLIMITED, Service
 
 CONCURRENCY: Final = (64, 256)
 SERVICE, UNBATCHED, FLOOR = "service", "batching off", "floor"
@@ -144,6 +144,7 @@ def measure(domains: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
                         {
                             "cache": {"url": redis.url, **overlay},
                             "dns": {"nameservers": [knot.nameserver]},
+                            "improvements": UNLIMITED,
                             "mx_check": {"test_mode": True, "port": peers.port, "key_prefix": _prefix(name)},
                             "server": QUIET,
                         },

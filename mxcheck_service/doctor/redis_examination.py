@@ -16,6 +16,7 @@ from mxcheck_service.cache.servers import Servers
 from mxcheck_service.cache.tracking import hear
 from mxcheck_service.cache_url import Address
 from mxcheck_service.config import mask_url
+from mxcheck_service.core.limits import limits
 from mxcheck_service.doctor.facts import CacheFacts, Lost, RedisServer
 from mxcheck_service.ports import Clock
 from mxcheck_service.settings import Settings
@@ -105,8 +106,9 @@ async def _tracking(settings: Settings, servers: Servers, primary: Address) -> s
 async def _refused(settings: Settings, servers: Servers) -> Mapping[str, str]:
     key = f"{settings.mx_check.key_prefix}:doctor:{secrets.token_hex(8)}"
     commands: dict[str, tuple[Any, ...]] = {
-        "SET": ("SET", key, b"", "EX", _SECONDS_KEPT, "NX"),
+        "SET": ("SET", key, b"0", "EX", _SECONDS_KEPT, "NX"),
         "GET": ("GET", key),
+        **({"INCRBY": ("INCRBY", key, 1)} if limits(settings.improvements) else {}),
         "PTTL": ("PTTL", key),
         "DEL": ("DEL", key),
     }

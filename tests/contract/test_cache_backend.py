@@ -258,6 +258,16 @@ async def test_what_is_left_of_each_entry_is_told_in_the_order_of_the_keys(cache
     assert await cache.seconds_left([]) == []
 
 
+async def test_a_number_counts_what_all_add_and_lives_from_the_first(cache: CacheBackend, expiry: Expiry) -> None:
+    assert await cache.count(["a", "b"], 1, 60) == [1, 1]
+    added = await asyncio.gather(*(cache.count(["a"], 1, 600) for _ in range(20)))
+    assert sorted(added) == [[number] for number in range(2, 22)]
+    assert await cache.count(["b", "a"], -1, 600) == [0, 20]
+    assert 50 < await expiry.ttl("a") <= 60
+    await expiry.expire_now("a")
+    assert await cache.count(["a", "b"], 1, 60) == [1, 1]
+
+
 async def test_ping_says_nothing_when_all_is_well(cache: CacheBackend) -> None:
     await cache.ping()
 
@@ -281,6 +291,7 @@ CALLS: dict[str, Callable[[CacheBackend], Awaitable[object]]] = {
     "set": lambda cache: cache.set("k", "v", 60),
     "set_if_absent": lambda cache: cache.set_if_absent("k", "v", 60),
     "delete": lambda cache: cache.delete("k"),
+    "count": lambda cache: cache.count(["k"], 1, 60),
     "ping": lambda cache: cache.ping(),
 }
 

@@ -146,6 +146,17 @@ async def test_our_own_writes_are_seen_at_once(b: Bench) -> None:
     assert await b.read("p:a") == "3"
 
 
+async def test_numbers_are_counted_in_redis_and_seen_at_once(redis_server: RedisServer) -> None:
+    """Before Redis tells of the change; here it never does."""
+    far = CountingRedis(connect(redis_server.url, timeout=5, max_connections=4))
+    near = NearCache(far, max_entries=10, clock=SystemClock())
+    near.begin()
+    for number in range(1, 4):
+        assert await near.count(["p:n"], 1, 60) == [number]
+        assert await read(near, "p:n") == str(number)
+    await near.close()
+
+
 async def test_a_flush_empties_it(b: Bench) -> None:
     await b.near.set("p:a", "1", 60)
     await b.settled()

@@ -46,6 +46,19 @@ async def test_many_concurrent_calls_take_one_pipeline(cache: CountingCache) -> 
     assert cache.sizes == [100, 200]
 
 
+async def test_numbers_go_with_what_else_is_asked(cache: CountingCache) -> None:
+    counting = [asyncio.create_task(cache.count(["a", "b", "c", "d"], 1, 60)) for _ in range(2)]
+    assert await cache.set_if_absent("k", "v", 60)
+    assert [await task for task in counting] == [[1] * 4, [2] * 4]
+    assert cache.sizes == [17]
+
+
+async def test_a_number_that_is_none_is_an_error(cache: CountingCache) -> None:
+    await cache.set("k", "v", 60)
+    with pytest.raises(CacheError, match="not an integer"):
+        await cache.count(["k"], 1, 60)
+
+
 async def test_without_batching_each_call_is_a_pipeline(redis_server: RedisServer) -> None:
     cache = CountingCache(redis_server.url, batching=False)
     await asyncio.gather(*(cache.get_many([f"k{number}", "absent"]) for number in range(10)))

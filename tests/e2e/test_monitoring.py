@@ -50,10 +50,12 @@ async def _everything(redis: RedisServer) -> Exposition:
     async with AsyncExitStack() as stack:
         lab = Lab(await stack.enter_async_context(DnsServer()), await stack.enter_async_context(SmtpPeers()))
         gone = f"http://127.0.0.1:{free_port()}/map"
-        service = stack.enter_context(Service(lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)))
+        settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)
+        service = stack.enter_context(Service(settings | {"improvements": {"probes_globally": 1}}))
         async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
             assert response.status == 500, "a map cannot be fetched"
-        await check(service, "good.test", "none.test")
+        # Three at once, so that even two minutes have room for no more than two of them.
+        assert "ratelimited" in await check(service, "good.test", "held.test", "refused.test", "none.test")
         await check(service, "slow.test", deadline_ms=1)
         second = asyncio.create_task(check(service, "slow.test"))
         await told_once(

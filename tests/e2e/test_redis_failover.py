@@ -13,7 +13,7 @@ from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel
-from tests.lab.service import Service
+from tests.lab.service import UNLIMITED, Service
 from tests.lab.smtp import Peer, SmtpPeers
 from tests.lab.smtp_scripts import Wait
 
@@ -36,6 +36,7 @@ async def serving(lab: Lab, dns_server: DnsServer, smtp_peers: SmtpPeers) -> Cal
         "cache": {"url": lab.url, "timeout": 0.3},
         "dns": {"nameservers": [dns_server.nameserver]},
         "mx_check": {"test_mode": True, "port": smtp_peers.port, "verify_greeting": True},
+        "improvements": UNLIMITED,
     }
     return lambda: Service(settings)
 

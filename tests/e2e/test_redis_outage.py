@@ -15,7 +15,7 @@ from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.redis import RedisServer
-from tests.lab.service import Reply, Service
+from tests.lab.service import UNLIMITED, Reply, Service
 from tests.lab.smtp import SmtpPeers
 from tests.lab.waiting import Changes
 
@@ -109,6 +109,7 @@ async def service(dns_server: DnsServer, smtp_peers: SmtpPeers, redis_server: Re
         "cache": {"url": redis_server.url, "timeout": 0.3},
         "dns": {"nameservers": [dns_server.nameserver]},
         "mx_check": {"test_mode": True, "port": smtp_peers.port},
+        "improvements": UNLIMITED,
     }
     with Service(settings) as running:
         yield running

@@ -11,7 +11,7 @@ from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.process import Child
-from tests.lab.service import COMMAND, Finished, mxcheck, write_config
+from tests.lab.service import COMMAND, UNLIMITED, Finished, mxcheck, write_config
 from tests.lab.smtp import Peer, SmtpPeers
 
 
@@ -35,6 +35,7 @@ class BulkLab:
             "dns": {"nameservers": [self.dns.nameserver]},
             # A peer that is held must not become a timeout while a slow machine starts another process.
             "mx_check": {"test_mode": True, "port": self.smtp.port, "verify_greeting": True, "read_timeout": 60},
+            "improvements": UNLIMITED,
         }
         for name, section in sections.items():
             tree[name] = {**tree.get(name, {}), **section} if isinstance(section, Mapping) else section

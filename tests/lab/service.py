@@ -28,6 +28,8 @@ from tests.lab.sockets import free_port
 
 _HOST = "127.0.0.1"
 _LONGEST_REPLY = aiohttp.ClientTimeout(total=30)
+UNLIMITED = {"probes_per_address": 0, "probes_per_network": 0, "probes_per_suffix": 0, "probes_globally": 0}
+"""The section `improvements` of a service that probes one network, 127.0.0.0/24, more than a stranger's may be."""
 COMMAND = (sys.executable, "-m", "mxcheck_service")
 """How the command `mxcheck` is started, whether or not the package is installed."""
 

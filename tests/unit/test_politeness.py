@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from mxcheck_service.core.limits import network_of
 from mxcheck_service.politeness import PerNetwork
 from mxcheck_service.ports import ConnectError, ConnectProblem
 from tests.unit.fakes import FakeDialer, soon
@@ -88,11 +87,3 @@ async def test_a_connection_that_does_not_come_about_keeps_nothing() -> None:
         async with turns.turn("11.0.0.1"):
             await dialer.connect("11.0.0.1", 25, 1.0)
     assert len(turns) == 0
-
-
-@pytest.mark.parametrize(
-    ("ip", "network"),
-    [("11.0.0.200", "11.0.0.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("::1", "::/64")],
-)
-def test_the_network_of_an_address(ip: str, network: str) -> None:
-    assert network_of(ip) == network

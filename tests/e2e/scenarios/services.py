@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.scenarios.row import fill
+from tests.lab.service import UNLIMITED
 
 SECTIONS = Mapping[str, Any]
 MAP_FILE = "bad-ips.map"
@@ -82,6 +83,7 @@ def settings(name: str, *, nameserver: str, redis_url: str, smtp_port: int, fold
         "cache": {"url": redis_url},
         "dns": {"nameservers": [nameserver], "timeout": 0.3, "tries": 2},
         "mx_check": _LAB | {"port": smtp_port},
+        "improvements": UNLIMITED,
     }
     chosen = fill(SERVICES[name], {"folder": str(folder)})
     sections: dict[str, Any] = {section: values | dict(chosen.get(section, {})) for section, values in lab.items()}
