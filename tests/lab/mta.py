@@ -18,7 +18,7 @@ from tests.lab.sockets import accepts_connections, free_port
 _EXIM_FOLDER = "/opt/mxcheck-lab/exim/usr/sbin"
 
 
-class _Mta:
+class Mta:
     """What both have in common: an address, a folder that others may enter, one child process."""
 
     program: str
@@ -57,7 +57,7 @@ class _Mta:
         return self._child.log
 
 
-class Postfix(_Mta):
+class Postfix(Mta):
     """Postfix as a context manager: postscreen greets with a `220-` teaser, and smtpd with `220 ` after `greet_wait`.
 
     postscreen keeps no memory of clients, so that every connection has to wait, and does nothing to a client
@@ -135,7 +135,7 @@ class Postfix(_Mta):
         return path.read_text(errors="replace") if path.exists() else ""
 
 
-class Exim(_Mta):
+class Exim(Mta):
     """Exim as a context manager: greets at once, and rejects a client that talks before the greeting."""
 
     program = "exim"
