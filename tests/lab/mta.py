@@ -61,15 +61,16 @@ class Postfix(Mta):
     """Postfix as a context manager: postscreen greets with a `220-` teaser, and smtpd with `220 ` after `greet_wait`.
 
     postscreen keeps no memory of clients, so that every connection has to wait, and does nothing to a client
-    that talks too soon but note it in the log.
+    that talks too soon but note it in the log. With `denies` it has every client on its denylist, and drops them.
     """
 
     program = "postfix"
 
-    def __init__(self, address: str, port: int | None = None, *, greet_wait: int = 2) -> None:
+    def __init__(self, address: str, port: int | None = None, *, greet_wait: int = 2, denies: bool = False) -> None:
         super().__init__(address, port)
         self.hostname = "postfix.lab.test"
         self._greet_wait = greet_wait
+        self._access = "static:reject" if denies else ""
 
     def _prepare(self) -> Sequence[str]:
         postfix = find_program("postfix")
@@ -99,7 +100,8 @@ class Postfix(Mta):
                     f"postscreen_greet_wait = {self._greet_wait}s",
                     "postscreen_greet_ttl = 1s",
                     "postscreen_cache_map =",
-                    "postscreen_access_list =",
+                    f"postscreen_access_list = {self._access}",
+                    "postscreen_denylist_action = drop",
                 ]
             )
             + "\n"
