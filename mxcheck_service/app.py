@@ -55,7 +55,7 @@ _FOLD_SECONDS: Final = 1.0
 @asynccontextmanager
 async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncIterator[Adapters]:
     """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
-    background = Background(_most_lingering())
+    background = Background(most_lingering())
     async with _cache(settings, counts) as cache:
         resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         try:
@@ -65,7 +65,8 @@ async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncItera
             await resolver.close()
 
 
-def _most_lingering() -> int:
+def most_lingering() -> int:
+    """Return how many greetings may be waited for in the background: no more than the file descriptors allow."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = descriptors == resource.RLIM_INFINITY
     return MAX_LINGERING if unlimited else min(MAX_LINGERING, descriptors // _LINGERING_SHARE)
