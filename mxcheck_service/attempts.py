@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mxcheck_service.background import Background
@@ -157,8 +157,8 @@ class _Trial:
     def _word(self, rank: int, lookup: Lookup) -> Lookup | None:
         """Return a lookup that ends the trial; note one that does not."""
         verdict = lookup.outcome.verdict
-        if verdict in _TAKES_MAIL and not self._improvements.blame_mixed_classes:
-            return Lookup(lookup.outcome, lookup.host, cached=lookup.cached)
+        if verdict in _TAKES_MAIL | _DOUBTS and not self._improvements.blame_mixed_classes:
+            lookup = replace(lookup, classes=ClassEvidence())
         if verdict is Verdict.DNS_FAIL:
             self._doubts.append((rank, lookup))
         elif verdict in _FINAL or self._improvements.probe_attempts == 1:

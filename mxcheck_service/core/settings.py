@@ -180,7 +180,7 @@ class Improvements:
     max_targets: Annotated[int, Ge(1)] | None = 16
     """Most MX hosts and most addresses of a host that are used, if more than max_mx_a_records; null: only that many."""
     blame_mixed_classes: bool = False
-    """A host that takes mail is still blamed for private or bogon addresses beside the one that does."""
+    """A host that takes mail, or may, is still blamed for private or bogon addresses beside the one that does."""
     other_families: bool = True
     """A name with addresses only in a family that is not probed is no missing one: MX_PROBE_UNAVAILABLE."""
     nat64: bool = True
@@ -208,6 +208,19 @@ class Improvements:
     """Likewise of the MX hosts under one registered name, such as `example.com` or `example.co.uk`."""
     probes_globally: Annotated[int, Ge(0)] = 6000
     """Likewise of all addresses together."""
+    tolerant_greeting: bool = True
+    """A greeting that a sending MTA accepts is good: any 2xx, LF as line end, a code without text, long lines."""
+    believe_521: bool = True
+    """A greeting of 521 (RFC 7504: this host never accepts mail) is rf; false: err:521, which is good."""
+    slow_greeting: Timeout | None = 3.0
+    """Seconds without a greeting after which an accepted connection is gd for the time being; null: it ends as tr."""
+    greeting_patience: Timeout = 300.0
+    """Seconds from the connect that such a greeting is waited for in the background (RFC 5321 section 4.5.3.2.1)."""
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield (settings involved, what is wrong), as `MxCheckSettings.problems` does."""
+        if self.slow_greeting is not None and self.greeting_patience <= self.slow_greeting:
+            yield ("greeting_patience", "slow_greeting"), f"must be above slow_greeting ({self.slow_greeting:g})"
 
 
 RECOMMENDED = Improvements()
@@ -230,5 +243,8 @@ REFERENCE = Improvements(
     probes_per_network=0,
     probes_per_suffix=0,
     probes_globally=0,
+    tolerant_greeting=False,
+    believe_521=False,
+    slow_greeting=None,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

@@ -15,7 +15,7 @@ from mxcheck_service.trace import Trace
 from tests.contract.caches import connect
 from tests.contract.test_near_cache import bench
 from tests.lab.redis import RedisServer
-from tests.unit.fakes import FakeProber
+from tests.unit.fakes import FakeProber, judged
 
 SETTINGS = MxCheckSettings(key_prefix="p")
 HOST = "mx.one.example"
@@ -47,8 +47,7 @@ class Service:
         self._probing = Probing(SETTINGS, improvements, layers, self.prober, clock)
 
     async def verdict(self, ip: str) -> str:
-        (attempt,) = await self._probing.attempts([ip], 1, Trace(self._clock), HOST)
-        return f"{attempt.outcome}{'*' if attempt.cached else ''}"
+        return await judged(self._probing, ip, Trace(self._clock), HOST)
 
     async def verdicts(self, ips: Sequence[str]) -> list[str]:
         """Return what they come to, all asked at once."""

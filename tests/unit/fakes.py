@@ -115,6 +115,26 @@ class FakeResolver:
             await self.hold.wait()
 
 
+class FakeSettling:
+    """A greeting that ends with a result; `hold` keeps it waiting."""
+
+    def __init__(self, end: Probed | Exception, *, hold: bool = False) -> None:
+        self._end = end
+        self.go = asyncio.Event()
+        self.abandoned = False
+        if not hold:
+            self.go.set()
+
+    async def settled(self) -> Probed:
+        await self.go.wait()
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
 Result = Probed | LocalFault | Exception
 
 
@@ -142,12 +162,12 @@ class FakeProber:
         return result
 
 
-async def judged(probing: Probing, ip: str, trace: Trace) -> str:
+async def judged(probing: Probing, ip: str, trace: Trace, host: str = "mx.example") -> str:
     """Return the verdict of one address as text; `*` marks one out of the cache."""
     (known,) = await probing.known([ip], trace)
     if isinstance(known, Outcome):
         return f"{known}*"
-    attempt = await probing.attempt(ip, known, trace, "mx.example")
+    attempt = await probing.attempt(ip, known, trace, host)
     return f"{attempt.outcome}{'*' if attempt.cached else ''}"
 
 

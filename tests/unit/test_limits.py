@@ -13,7 +13,7 @@ from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, 
 from mxcheck_service.politeness import NoLimit, PerNetwork
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
-from tests.unit.fakes import FAULT, REFUSED, FailingCache, FakeClock, FakeProber, soon
+from tests.unit.fakes import FAULT, REFUSED, FailingCache, FakeClock, FakeProber, judged, soon
 
 A, B, C, ELSEWHERE = "11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.9.1"
 HOST = "mx.one.example"
@@ -106,9 +106,8 @@ class Bench:
         self.probing = Probing(SETTINGS, improvements, layers, self.prober, self.clock, turns=turns)
 
     async def attempts(self, *ips: str, host: str = HOST) -> list[str]:
-        """Return the attempts as text; `*` marks one out of the cache."""
-        made = await self.probing.attempts(ips, 3, self.trace(), host)
-        return [f"{attempt.outcome}{'*' if attempt.cached else ''}" for attempt in made]
+        """Return the verdicts of these addresses, judged one after another; `*` marks one out of the cache."""
+        return [await judged(self.probing, ip, self.trace(), host) for ip in ips]
 
     def trace(self) -> Trace:
         self.told = Trace(self.clock)
@@ -225,7 +224,7 @@ async def test_a_lock_that_is_ours_no_longer_is_not_released() -> None:
 async def test_what_the_cache_knows_counts_for_nothing() -> None:
     bench = Bench(RECOMMENDED, failing=("count",))
     await bench.memory.set(f"rmx:i:{A}", "gd", 100)
-    assert await bench.attempts(A, B) == ["gd*"]
+    assert await bench.attempts(A) == ["gd*"]
     assert bench.counted() == {}
 
 
@@ -258,7 +257,7 @@ async def test_without_limits_nothing_is_counted() -> None:
 
 async def test_what_cannot_be_counted_is_not_probed() -> None:
     bench = Bench(RECOMMENDED, failing=("count",))
-    assert await bench.attempts(A, B) == ["redis_error"]
+    assert await bench.attempts(A) == ["redis_error"]
     assert bench.prober.probed == []
     assert bench.entry(A) is None
 

@@ -1,1 +1,1 @@
-SERVERS = {}
+SERVERS: dict = {}
