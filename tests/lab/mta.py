@@ -1,7 +1,8 @@
-"""Real MTAs, to see real greetings: Postfix with postscreen in front, and Exim.
+"""Real MTAs, to see real greetings and to deliver to: Postfix, with and without postscreen in front, and Exim.
 
-Both run from folders of their own and leave the machine's configuration alone. They need root: Postfix's
-master refuses to run without, and both give their privileges up by themselves.
+They take mail from anybody for anybody and throw it away. They run from folders of their own, leave the machine's
+configuration alone and look no name up. They need root: Postfix's master refuses to run without, and all of them give
+their privileges up by themselves.
 """
 
 import os
@@ -18,14 +19,17 @@ from tests.lab.sockets import accepts_connections, free_port
 _EXIM_FOLDER = "/opt/mxcheck-lab/exim/usr/sbin"
 
 
-class _Mta:
-    """What both have in common: an address, a folder that others may enter, one child process."""
+class Mta:
+    """What all have in common: local addresses, a folder that others may enter, one child process."""
 
     program: str
+    log_file = "stdio.log"
 
-    def __init__(self, address: str, port: int | None) -> None:
-        self.address = address
+    def __init__(self, addresses: Sequence[str], port: int | None = None) -> None:
+        self.addresses = tuple(addresses)
+        self.address = self.addresses[0]
         self.port = free_port() if port is None else port
+        self.hostname = f"{self.program}.lab.test"
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
@@ -35,7 +39,7 @@ class _Mta:
         self.folder.chmod(0o755)  # the daemons that gave up root look for their files here
         try:
             self._child = Child(self.program, self._prepare(), self.folder / "stdio.log")
-            self._child.start(lambda: accepts_connections(self.address, self.port), within=30.0)
+            self._child.start(self._ready, within=30.0)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -51,24 +55,29 @@ class _Mta:
         """Write the configuration and return the command."""
         raise NotImplementedError
 
+    def _ready(self) -> bool:
+        return all(accepts_connections(address, self.port) for address in self.addresses)
+
     @property
     def log(self) -> str:
         """What it wrote to its log."""
-        return self._child.log
+        path = self.folder / self.log_file
+        return path.read_text(errors="replace") if path.exists() else ""
 
 
-class Postfix(_Mta):
-    """Postfix as a context manager: postscreen greets with a `220-` teaser, and smtpd with `220 ` after `greet_wait`.
+class Postfix(Mta):
+    """Postfix as a context manager: greets at once, or, with `greet_wait`, after so many seconds.
 
-    postscreen keeps no memory of clients, so that every connection has to wait, and does nothing to a client
-    that talks too soon but note it in the log.
+    Then postscreen says a line of `220-` at once, and smtpd `220 ` after the wait. postscreen keeps no memory of
+    clients, so that every connection has to wait, and does nothing to a client that talks too soon but note it in
+    the log.
     """
 
     program = "postfix"
+    log_file = "mail.log"
 
-    def __init__(self, address: str, port: int | None = None, *, greet_wait: int = 2) -> None:
-        super().__init__(address, port)
-        self.hostname = "postfix.lab.test"
+    def __init__(self, addresses: Sequence[str], port: int | None = None, *, greet_wait: int | None = None) -> None:
+        super().__init__(addresses, port)
         self._greet_wait = greet_wait
 
     def _prepare(self) -> Sequence[str]:
@@ -83,20 +92,24 @@ class Postfix(_Mta):
                     "compatibility_level = 3.6",
                     f"queue_directory = {queue}",
                     f"data_directory = {data}",
-                    f"maillog_file = {self.folder}/mail.log",
+                    f"maillog_file = {self.folder}/{self.log_file}",
                     f"maillog_file_prefixes = {self.folder}",
                     f"myhostname = {self.hostname}",
                     "mydestination =",
-                    "mynetworks =",
-                    "inet_interfaces = 127.0.0.1",
-                    "inet_protocols = ipv4",
+                    "mynetworks = 0.0.0.0/0 [::]/0",
+                    "inet_interfaces = 127.0.0.1",  # where it listens stands in master.cf
+                    "inet_protocols = all",
                     "disable_dns_lookups = yes",
                     "smtpd_peername_lookup = no",
                     "alias_maps =",
                     "local_recipient_maps =",
-                    "smtpd_relay_restrictions = reject",
+                    "local_transport = discard:",
+                    "default_transport = discard:",
+                    # It does not start without a word that turns somebody away.
+                    "smtpd_relay_restrictions = permit_mynetworks, reject",
+                    "smtpd_client_connection_count_limit = 0",
                     "smtpd_banner = $myhostname ESMTP",
-                    f"postscreen_greet_wait = {self._greet_wait}s",
+                    f"postscreen_greet_wait = {self._greet_wait or 0}s",
                     "postscreen_greet_ttl = 1s",
                     "postscreen_cache_map =",
                     "postscreen_access_list =",
@@ -107,7 +120,7 @@ class Postfix(_Mta):
         self._config.joinpath("master.cf").write_text(
             "\n".join(
                 [
-                    f"{self.address}:{self.port} inet n - n - 1 postscreen",
+                    *self._listeners(),
                     "smtpd pass - - n - - smtpd",
                     "tlsproxy unix - - n - 0 tlsproxy",
                     "dnsblog unix - - n - 0 dnsblog",
@@ -115,6 +128,7 @@ class Postfix(_Mta):
                     "qmgr unix n - n 300 1 qmgr",
                     "rewrite unix - - n - - trivial-rewrite",
                     "bounce unix - - n - 0 bounce",
+                    "discard unix - - n - - discard",
                     "anvil unix - - n - 1 anvil",
                     "proxymap unix - - n - - proxymap",
                     "postlog unix-dgram n - n - 1 postlogd",
@@ -128,21 +142,21 @@ class Postfix(_Mta):
         ).strip()
         return [f"{daemons}/master", "-c", str(self._config), "-s"]
 
-    @property
-    def log(self) -> str:
-        """Postfix's mail log."""
-        path = self.folder / "mail.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+    def _listeners(self) -> list[str]:
+        service = "- smtpd" if self._greet_wait is None else "1 postscreen"
+        return [f"{bracketed(address)}:{self.port} inet n - n - {service}" for address in self.addresses]
 
 
-class Exim(_Mta):
+def bracketed(address: str) -> str:
+    """An address as it stands in front of `:port`."""
+    return f"[{address}]" if ":" in address else address
+
+
+class Exim(Mta):
     """Exim as a context manager: greets at once, and rejects a client that talks before the greeting."""
 
     program = "exim"
-
-    def __init__(self, address: str, port: int | None = None) -> None:
-        super().__init__(address, port)
-        self.hostname = "exim.lab.test"
+    log_file = "spool/log/mainlog"
 
     def _prepare(self) -> Sequence[str]:
         exim = find_program("exim4", _EXIM_FOLDER)
@@ -155,13 +169,16 @@ class Exim(_Mta):
                     f"log_file_path = {self.folder}/spool/log/%slog",
                     f"pid_file_path = {self.folder}/exim.pid",
                     "smtp_banner = $primary_hostname ESMTP Exim $version_number",
-                    "local_interfaces = " + self.address,
+                    "local_interfaces = <; " + " ; ".join(self.addresses),
                     f"daemon_smtp_ports = {self.port}",
                     "host_lookup =",
+                    "helo_lookup_domains =",
                     "rfc1413_hosts =",
                     "tls_advertise_hosts =",
                     "keep_environment =",
-                    "queue_only = true",
+                    "smtp_accept_max = 0",
+                    "allow_domain_literals = true",
+                    "acl_smtp_rcpt = discard",
                 ]
             )
             + "\n"
