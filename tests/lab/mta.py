@@ -1,4 +1,4 @@
-"""Real MTAs, to see real greetings and to deliver to: Postfix, with and without postscreen in front, and Exim.
+"""Real MTAs, to see real greetings and to deliver to: Postfix, with or without postscreen, Exim, OpenSMTPD.
 
 They take mail from anybody for anybody and throw it away. They run from folders of their own, leave the machine's
 configuration alone and look no name up. They need root: Postfix's master refuses to run without, and all of them give
@@ -6,17 +6,19 @@ their privileges up by themselves.
 """
 
 import os
+import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lab.process import Child, find_program, missing, run
+from tests.lab.process import Child, ComponentFailed, find_program, missing, run
 from tests.lab.sockets import accepts_connections, free_port
 
-# .ci/apt-install unpacks Exim here: Debian does not let it be installed next to Postfix.
+# .ci/apt-install unpacks these here: Debian does not let them be installed next to Postfix.
 _EXIM_FOLDER = "/opt/mxcheck-lab/exim/usr/sbin"
+_OPENSMTPD_ROOT = Path("/opt/mxcheck-lab/opensmtpd")
 
 
 class Mta:
@@ -185,3 +187,56 @@ class Exim(Mta):
         )
         config.chmod(0o644)
         return [exim, "-C", str(config), "-bdf"]
+
+
+class OpenSmtpd(Mta):
+    """OpenSMTPD as a context manager: greets at once.
+
+    Its paths are compiled in, and so are its users' names. So it gets a mount namespace in which folders of its own
+    lie over the machine's, /etc with its users among them.
+    """
+
+    program = "opensmtpd"
+
+    def _prepare(self) -> Sequence[str]:
+        if not (_OPENSMTPD_ROOT / "usr/sbin/smtpd").exists():
+            missing(self.program)
+        unshare = find_program("unshare")
+        try:
+            run([unshare, "--mount", "true"], "unshare")
+        except ComponentFailed as error:
+            missing(f"the right to mount ({error})")
+        places = {
+            "/etc": self.folder / "etc",
+            "/run": self.folder / "run",
+            "/var/lib": self.folder / "lib",
+            "/var/spool": self.folder / "spool",
+            "/usr/libexec": _OPENSMTPD_ROOT / "usr/libexec",
+            "/usr/sbin": _OPENSMTPD_ROOT / "usr/sbin",
+        }
+        (self.folder / "run").mkdir()
+        (self.folder / "spool").mkdir()
+        (self.folder / "lib/opensmtpd/empty").mkdir(parents=True)
+        self._write_etc(self.folder / "etc")
+        mounts = [f"mount --bind {shlex.quote(str(ours))} {theirs}" for theirs, ours in places.items()]
+        return [unshare, "--mount", "sh", "-c", " && ".join([*mounts, "exec /usr/sbin/smtpd -d"])]
+
+    def _write_etc(self, etc: Path) -> None:
+        users = {"root": 0, "opensmtpd": 64001, "opensmtpq": 64002, "nobody": 65534}
+        listeners = [f"listen on {address} port {self.port} hostname {self.hostname}" for address in self.addresses]
+        files = {
+            "passwd": [f"{user}:x:{number}:{number}::/:/bin/sh" for user, number in users.items()],
+            "group": [f"{user}:x:{number}:" for user, number in users.items()],
+            "nsswitch.conf": ["hosts: files"],
+            # OpenSMTPD's own resolver knows this word, and wants the name of each client before it greets.
+            "resolv.conf": ["lookup file"],
+            "mailname": [self.hostname],
+            "smtpd.conf": [
+                *listeners,
+                'action "discard" mda "cat >/dev/null" virtual { "@" = nobody }',
+                'match from any for any action "discard"',
+            ],
+        }
+        etc.mkdir()
+        for name, lines in files.items():
+            (etc / name).write_text("\n".join(lines) + "\n")
