@@ -130,7 +130,7 @@ async def test_a_521_that_is_cut_off_is_judged_by_what_has_come(
 
 async def test_a_real_postscreen_that_denies_us_is_no_host_that_never_accepts_mail() -> None:
     """It says 521, too. What it says tells about us, not about the domain."""
-    with Postfix("127.0.0.250", free_port(), denies=True) as denying:
+    with Postfix(["127.0.0.250"], free_port(), greet_wait=2, denies=True) as denying:
         probed = await probe(denying.address, denying.port, quit_after=False, patience=60)
     assert [line[:3] for line in probed.greeting] == [b"521"]
     assert str(probed.outcome) == "err:521"

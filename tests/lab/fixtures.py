@@ -106,12 +106,12 @@ async def smtp_peers(smtp_port: int) -> AsyncIterator[SmtpPeers]:
 @pytest.fixture(scope="session")
 def postfix(smtp_port: int) -> Iterator[Postfix]:
     """A real Postfix with postscreen, at `smtp_port`; its final greeting line comes after 2 seconds."""
-    with Postfix(POSTFIX_ADDRESS, smtp_port) as mta:
+    with Postfix([POSTFIX_ADDRESS], smtp_port, greet_wait=2) as mta:
         yield mta
 
 
 @pytest.fixture(scope="session")
 def exim(smtp_port: int) -> Iterator[Exim]:
     """A real Exim, at `smtp_port`."""
-    with Exim(EXIM_ADDRESS, smtp_port) as mta:
+    with Exim([EXIM_ADDRESS], smtp_port) as mta:
         yield mta
