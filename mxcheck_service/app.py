@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.log import server_logger
 
-from mxcheck_service.background import Background
+from mxcheck_service.background import MAX_LINGERING, Background
 from mxcheck_service.cache import servers
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.cache.near import NearCache
@@ -45,6 +46,8 @@ _CANCEL_AGAIN: Final = 0.1
 """Seconds that a cancelled task has to end before it is cancelled again."""
 _COLLECT_AFTER: Final = (50_000, 20, 100)
 """Thresholds of the three generations; Python's own are 700, 10 and 10."""
+_LINGERING_SHARE: Final = 4
+"""Of so many file descriptors, one may be of a connection whose greeting is still waited for."""
 _FOLD_SECONDS: Final = 1.0
 """How old a worker's gauges may be when another one tells them."""
 
@@ -52,7 +55,7 @@ _FOLD_SECONDS: Final = 1.0
 @asynccontextmanager
 async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncIterator[Adapters]:
     """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
-    background = Background()
+    background = Background(most_lingering())
     async with _cache(settings, counts) as cache:
         resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         try:
@@ -60,6 +63,13 @@ async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncItera
         finally:
             await background.drain(0)
             await resolver.close()
+
+
+def most_lingering() -> int:
+    """Return how many greetings may be waited for in the background: no more than the file descriptors allow."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = descriptors == resource.RLIM_INFINITY
+    return MAX_LINGERING if unlimited else min(MAX_LINGERING, descriptors // _LINGERING_SHARE)
 
 
 @asynccontextmanager
@@ -267,6 +277,7 @@ def _count(world: Adapters, state: State, metrics: Metrics) -> None:
     metrics.requests_in_flight.read_from(lambda: state.active)
     metrics.deadline.read_own(lambda: state.checker.deadline)
     metrics.background_tasks.read_from(lambda: len(world.background))
+    metrics.lingering_probes.read_from(lambda: world.background.lingering)
     if isinstance(resolver := world.resolver, CountedResolver):
         metrics.dns_failures_in_a_row.read_from(lambda: resolver.failures)
     far = world.cache.far if isinstance(world.cache, NearCache) else world.cache

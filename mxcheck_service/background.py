@@ -1,20 +1,35 @@
 """Work that may outlive the request that began it: owned here, awaited or cancelled at shutdown."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+MAX_LINGERING: Final = 1000
+"""Most tasks of a process that linger."""
+
 
 class Background:
-    """The set of tasks a process has under way besides its request handlers."""
+    """The set of tasks a process has under way besides its request handlers.
 
-    def __init__(self) -> None:
+    Some only linger: they wait for long, on the chance of learning something. There are at most `max_lingering` of
+    them, and no shutdown waits for one.
+    """
+
+    def __init__(self, max_lingering: int = MAX_LINGERING) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._lingering: set[asyncio.Task[Any]] = set()
+        self._max_lingering = max_lingering
 
     def __len__(self) -> int:
+        """Return how many tasks are under way, those that linger apart."""
         return len(self._tasks)
+
+    @property
+    def lingering(self) -> int:
+        """How many tasks linger."""
+        return len(self._lingering)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that is kept alive until it ends."""
@@ -23,17 +38,38 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def linger(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+        """Run a coroutine as a task that nobody will wait for; None: there are too many, and it is closed unrun."""
+        if len(self._lingering) >= self._max_lingering:
+            coroutine.close()
+            return None
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
+        return task
+
     async def drain(self, seconds: float) -> int:
-        """Wait until all tasks have ended, at most `seconds`; cancel the others and return how many they were."""
+        """Wait until all tasks have ended, at most `seconds`; cancel the others and return how many they were.
+
+        Those that linger are cancelled at once, and do not count.
+        """
+        await _cancelled(self._lingering)
         end = asyncio.get_running_loop().time() + seconds
         # Work may give rise to more work, which has what is left of the time.
         while self._tasks and (patience := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(self._tasks, timeout=patience)
-        left = tuple(self._tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        return len(left)
+        # What has begun to linger meanwhile.
+        await _cancelled(self._lingering)
+        return await _cancelled(self._tasks)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> int:
+    """Cancel tasks, and return how many they were when they have ended."""
+    left = tuple(tasks)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    return len(left)
 
 
 class SingleFlight(Generic[T]):

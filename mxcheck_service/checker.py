@@ -128,9 +128,12 @@ class Checker:
         self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}
         self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
         self._crashed = counts.crashes.tick()
-        prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
+        smtp = SmtpProber(settings, improvements, adapters.dialer, adapters.background)
+        prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
-        probing = Probing(settings, improvements, cache, prober, adapters.clock, counts, adapters.turns)
+        probing = Probing(
+            settings, improvements, cache, prober, adapters.clock, counts, adapters.turns, adapters.background
+        )
         self._pipeline = Pipeline(
             maps, IpClasses(settings, improvements), names, probing, probe_attempts=improvements.probe_attempts
         )

@@ -179,6 +179,8 @@ def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         )
     for involved, message in settings.mx_check.problems():
         yield tuple(f"mx_check.{setting}" for setting in involved), message
+    for involved, message in settings.improvements.problems():
+        yield tuple(f"improvements.{setting}" for setting in involved), message
     for network in settings.mx_check.local_addrs:
         if parse_network(network) is None:
             yield ("mx_check.local_addrs",), f"{network!r} is not an IP address or network"

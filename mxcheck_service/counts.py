@@ -5,12 +5,24 @@ By default nothing is counted.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
+from mxcheck_service.core.complaints import Complaint, complaint
 from mxcheck_service.core.model import Family, MxHost, Verdict
-from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, LocalFault, NotFound, Probed, Prober, Resolver
+from mxcheck_service.ports import (
+    Clock,
+    DnsAnswer,
+    DnsFailure,
+    Found,
+    LocalFault,
+    NotFound,
+    Probed,
+    Prober,
+    Resolver,
+    Settling,
+)
 
 Tick = Callable[[], None]
 """Counts one."""
@@ -136,6 +148,10 @@ class Counts:
     """`Lock`."""
     waits: Counter = _NOTHING
     """`LAYERS`, `Wait`."""
+    complaints: Counter = _NOTHING
+    """`Complaint`."""
+    late_greetings: Counter = _NOTHING
+    """`Verdict`."""
 
 
 UNCOUNTED: Final = Counts()
@@ -202,7 +218,10 @@ class CountedResolver:
 
 
 class CountedProber:
-    """A `Prober` that counts what another one finds out, and how long that takes."""
+    """A `Prober` that counts what another one finds out, and how long that takes.
+
+    A provisional verdict counts as it is given, and its end apart. What a peer has against us is counted in any case.
+    """
 
     def __init__(self, prober: Prober, clock: Clock, counts: Counts) -> None:
         self._prober = prober
@@ -211,6 +230,8 @@ class CountedProber:
             family: {verdict: counts.probes.tick(family, verdict) for verdict in Verdict} for family in FAMILIES
         }
         self._timers = {family: counts.probe_duration.timer(family) for family in FAMILIES}
+        self._complaints = {complaint: counts.complaints.tick(complaint) for complaint in Complaint}
+        self._late = {verdict: counts.late_greetings.tick(verdict) for verdict in Verdict}
 
     async def probe(self, ip: str) -> Probed | LocalFault:
         begin = self._clock.monotonic()
@@ -218,4 +239,33 @@ class CountedProber:
         family = "v6" if ":" in ip else "v4"
         self._timers[family](self._clock.monotonic() - begin)
         self._ticks[family][probed.outcome.verdict if isinstance(probed, Probed) else Verdict.UNAVAILABLE]()
+        if isinstance(probed, Probed):
+            self._count_complaint(probed)
+            if probed.settling:
+                return replace(probed, settling=_CountedSettling(probed.settling, self._count_late))
         return probed
+
+    def _count_late(self, probed: Probed) -> None:
+        self._late[probed.outcome.verdict]()
+        self._count_complaint(probed)
+
+    def _count_complaint(self, probed: Probed) -> None:
+        found = complaint(b"\n".join(probed.greeting)) if probed.outcome.verdict is Verdict.ERROR else None
+        if found:
+            self._complaints[found]()
+
+
+class _CountedSettling:
+    """A `Settling` whose end is counted."""
+
+    def __init__(self, settling: Settling, count: Callable[[Probed], None]) -> None:
+        self._settling = settling
+        self._count = count
+
+    async def settled(self) -> Probed:
+        probed = await self._settling.settled()
+        self._count(probed)
+        return probed
+
+    def abandon(self) -> None:
+        self._settling.abandon()

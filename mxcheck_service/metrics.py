@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from mxcheck_service import __version__
+from mxcheck_service.core.complaints import Complaint
 from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.model import Source, Verdict
 from mxcheck_service.counts import DNS_TYPES, FAMILIES, LAYERS, Counts, DnsResult, Ended, Lock, Origin, Read, Wait
@@ -76,6 +77,15 @@ class Metrics(Collector):
         self.dns_failures_in_a_row = Gauge("mxcheck_dns_failures_in_a_row", "DNS questions failed since an answer.")
         self.probes = Counter("mxcheck_probes", "Probes of mail servers, by verdict.", family=FAMILIES, verdict=Verdict)
         self.probe_duration = Histogram("mxcheck_probe_duration_seconds", "Time that a probe took.", family=FAMILIES)
+        self.late_greetings = Counter(
+            "mxcheck_late_greetings",
+            "Greetings that were waited for after the verdict was given, by the verdict in the end.",
+            verdict=Verdict,
+        )
+        self.lingering_probes = Gauge("mxcheck_lingering_probes", "Connections whose greeting is waited for.")
+        self.complaints = Counter(
+            "mxcheck_probe_complaints", "Greetings that turn our own address away, by why.", about=Complaint
+        )
         self.probe_locks = Counter("mxcheck_probe_locks", "Probe locks, by how they were found.", result=Lock)
         self.inflight_waits = Counter(
             "mxcheck_inflight_waits",
@@ -143,6 +153,8 @@ class Metrics(Collector):
             probe_duration=self.probe_duration,
             locks=self.probe_locks,
             waits=self.inflight_waits,
+            complaints=self.complaints,
+            late_greetings=self.late_greetings,
         )
 
     def fold(self) -> None:

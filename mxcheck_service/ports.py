@@ -86,13 +86,29 @@ class Dialer(Protocol):
         ...
 
 
+class Settling(Protocol):
+    """A greeting that is still to come, on a connection that is open until one of these has been called."""
+
+    async def settled(self) -> "Probed":
+        """Wait for it as long as makes sense; return what the probe told in the end, and close."""
+        ...
+
+    def abandon(self) -> None:
+        """Close. After the end this does nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe told about its target, the greeting lines it was told by, and the seconds until it was connected."""
+    """What a probe told about its target, the greeting lines it was told by, and the seconds until it was connected.
+
+    With `settling` the outcome is provisional.
+    """
 
     outcome: Outcome
     greeting: tuple[bytes, ...] = ()
     connect_seconds: float | None = field(default=None, compare=False)
+    settling: Settling | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import socket
 from typing import Final
 
 from mxcheck_service.background import Background
-from mxcheck_service.core.banner import Greeting
+from mxcheck_service.core.banner import Greeting, TolerantGreeting
 from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
-from mxcheck_service.core.settings import MxCheckSettings
-from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
+from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed, Settling
 
 _RECEIVE: Final = 4096
 _LONGEST_FAREWELL: Final = 5.0
@@ -22,10 +22,16 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN
 
 
 class SmtpProber:
-    """Probes the port of the settings (reference: probe_connect_only, probe_with_greeting)."""
+    """Probes the port of the settings (reference: probe_connect_only, probe_with_greeting).
 
-    def __init__(self, settings: MxCheckSettings, dialer: Dialer, background: Background) -> None:
+    With `improvements.slow_greeting` a greeting that takes longer is left to be settled by whoever asked.
+    """
+
+    def __init__(
+        self, settings: MxCheckSettings, improvements: Improvements, dialer: Dialer, background: Background
+    ) -> None:
         self._settings = settings
+        self._improvements = improvements
         self._dialer = dialer
         self._background = background
 
@@ -43,37 +49,94 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 case ConnectProblem.LOCAL:
                     return LocalFault(str(error))
-        connect_seconds = asyncio.get_running_loop().time() - start
+        connected = asyncio.get_running_loop().time()
         if not self._settings.verify_greeting:
             connection.close()
-            return Probed(Outcome(Verdict.GOOD), connect_seconds=connect_seconds)
-        greeting = Greeting(whole=self._settings.send_quit)
-        leaving = False
-        try:
-            outcome = await self._greet(connection, greeting, end)
-            leaving = outcome.verdict is Verdict.GOOD and self._settings.send_quit
-        finally:
-            if not leaving:
-                connection.close()
-        if leaving:
-            # The verdict stands; nobody waits for good manners.
-            self._background.spawn(_farewell(connection))
-        return Probed(outcome, tuple(greeting.lines), connect_seconds)
+            return Probed(Outcome(Verdict.GOOD), connect_seconds=connected - start)
+        reading = _Reading(connection, self._greeting(), connected - start)
+        slow = self._improvements.slow_greeting
+        if slow is None:
+            outcome = await reading.outcome(until=end, silence=self._settings.read_timeout)
+        else:
+            # Within the lifetime of the lock, which allows for the read timeout.
+            outcome = await reading.outcome(until=connected + min(slow, self._settings.read_timeout))
+            if outcome is None and reading.is_promising:
+                patience = connected + self._improvements.greeting_patience
+                return reading.told(Outcome(Verdict.GOOD), _Settling(self, reading, until=patience))
+        return self.leave(reading, outcome)
 
-    async def _greet(self, connection: Connection, greeting: Greeting, end: float) -> Outcome:
-        """Read the greeting until it is complete, `read_timeout` of silence, or `end` (the loop's time)."""
+    def leave(self, reading: "_Reading", outcome: Outcome | None) -> Probed:
+        """End a conversation with manners and return what it told; None: the greeting was not complete in time."""
+        probed = reading.told(outcome or reading.greeting.timed_out())
+        if probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit:
+            # The verdict stands; nobody waits for good manners.
+            self._background.spawn(_farewell(reading.connection))
+        else:
+            reading.connection.close()
+        return probed
+
+    def _greeting(self) -> Greeting:
+        kind = TolerantGreeting if self._improvements.tolerant_greeting else Greeting
+        return kind(whole=self._settings.send_quit, believe_521=self._improvements.believe_521)
+
+
+class _Reading:
+    """A connection and what its greeting has come to so far."""
+
+    def __init__(self, connection: Connection, greeting: Greeting, connect_seconds: float) -> None:
+        self.connection = connection
+        self.greeting = greeting
+        self._connect_seconds = connect_seconds
+
+    @property
+    def is_promising(self) -> bool:
+        """Whether time alone stands between what has come and a greeting."""
+        return self.greeting.timed_out().verdict is Verdict.TIMEOUT_READ
+
+    async def outcome(self, *, until: float, silence: float | None = None) -> Outcome | None:
+        """Read until the greeting is judged; None: not by `until` (the loop's time), or `silence` seconds passed.
+
+        Closes the connection when it is cancelled.
+        """
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(until):
                 while True:
-                    async with asyncio.timeout(self._settings.read_timeout):
-                        data = await connection.receive()
-                    outcome = greeting.feed(data) if data else greeting.closed()
+                    async with asyncio.timeout(silence):
+                        data = await self.connection.receive()
+                    outcome = self.greeting.feed(data) if data else self.greeting.closed()
                     if outcome:
                         return outcome
         except TimeoutError:
-            return greeting.timed_out()
+            return None
         except OSError:
-            return greeting.closed()
+            return self.greeting.closed()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def told(self, outcome: Outcome, settling: Settling | None = None) -> Probed:
+        """Return what the probe told."""
+        return Probed(outcome, tuple(self.greeting.lines), self._connect_seconds, settling)
+
+
+class _Settling:
+    """A `Settling` that goes on reading until `until` (the loop's time)."""
+
+    def __init__(self, prober: SmtpProber, reading: _Reading, *, until: float) -> None:
+        self._prober = prober
+        self._reading = reading
+        self._until = until
+        self._is_settled = False
+
+    async def settled(self) -> Probed:
+        outcome = await self._reading.outcome(until=self._until)
+        # From here on the farewell may have the connection.
+        self._is_settled = True
+        return self._prober.leave(self._reading, outcome)
+
+    def abandon(self) -> None:
+        if not self._is_settled:
+            self._reading.connection.close()
 
 
 async def _farewell(connection: Connection) -> None:

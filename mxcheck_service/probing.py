@@ -1,10 +1,11 @@
 """Addresses to verdicts (`i:`): cached ones first, else a probe under its lock."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mxcheck_service.background import SingleFlight
+from mxcheck_service.background import Background, SingleFlight
 from mxcheck_service.cache.layers import CacheLayers, Claim
 from mxcheck_service.core.codec import AddressEntry, Slot
 from mxcheck_service.core.model import Outcome, Verdict
@@ -12,9 +13,11 @@ from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Lock, Wait
 from mxcheck_service.politeness import NoLimit, Turns
-from mxcheck_service.ports import Clock, LocalFault, Probed, Prober
-from mxcheck_service.trace import Trace
+from mxcheck_service.ports import Clock, LocalFault, Probed, Prober, Settling
+from mxcheck_service.trace import Fact, Trace
 from mxcheck_service.waiting import Looks
+
+_log = logging.getLogger(__name__)
 
 WORTH_ANOTHER_TRY: Final = frozenset(
     {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
@@ -55,6 +58,7 @@ class Probing:
         clock: Clock,
         counts: Counts = UNCOUNTED,
         turns: Turns | None = None,
+        background: Background | None = None,
     ) -> None:
         self._improvements = improvements
         self._lock_ttl = lock_ttl(settings)
@@ -62,6 +66,8 @@ class Probing:
         self._prober = prober
         self._clock = clock
         self._turns = NoLimit() if turns is None else turns
+        self._background = Background() if background is None else background
+        self._settling: set[str] = set()
         self._flights = SingleFlight[Attempt]()
         self._locks = {claim: counts.locks.tick(result) for claim, result in _LOCKS.items()}
         self._waits = {claim: counts.waits.tick("i", result) for claim, result in _WAITS.items()}
@@ -95,14 +101,15 @@ class Probing:
         (known,) = await self._cache.addresses([ip], trace)
         if not isinstance(known, Outcome):
             return
+        if ip in self._settling:
+            # What is known is provisional, and its end is waited for.
+            return
         async with self._turns.turn(ip):
             if not await self._cache.claim_task("i", ip, within):
                 return
             probed = await self._prober.probe(ip)
-        if not isinstance(probed, Probed):
-            return
-        if known.verdict not in _SPEAKS_SMTP or probed.outcome.verdict in _SPEAKS_SMTP:
-            await self._cache.store_verdict(ip, probed.outcome)
+        if isinstance(probed, Probed):
+            await self._publish(ip, probed, trusted=known.verdict in _SPEAKS_SMTP)
 
     async def _attempt(self, ip: str, entry: AddressEntry | None, trace: Trace) -> Attempt:
         if isinstance(entry, Outcome):
@@ -164,20 +171,54 @@ class Probing:
         """Probe an address whose lock is ours, and publish the verdict over the lock."""
         claimed = self._clock.monotonic()
         match await self._prober.probe(ip):
-            case Probed(outcome, greeting, connect_seconds):
+            case Probed(outcome, greeting, connect_seconds, settling) as probed:
                 lines = [line.decode("latin-1") for line in greeting]
                 connect_ms = None if connect_seconds is None else round(connect_seconds * 1000, 3)
-                trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines)
+                provisional: dict[str, Fact] = {"provisional": True} if settling else {}
+                trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines, **provisional)
             case LocalFault(reason) if self._improvements.blame_local_errors:
-                outcome = Outcome(Verdict.TIMEOUT_CONNECT)
-                trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)
+                probed = Probed(Outcome(Verdict.TIMEOUT_CONNECT))
+                trace.did("probe", ip=ip, verdict=str(probed.outcome), local_fault=reason)
             case LocalFault(reason):
                 trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
                 if self._clock.monotonic() - claimed < self._lock_ttl:
                     await self._cache.release(ip)
                 return Outcome(Verdict.UNAVAILABLE)
-        await self._cache.store_verdict(ip, outcome)
-        return outcome
+        await self._publish(ip, probed)
+        return probed.outcome
+
+    async def _publish(self, ip: str, probed: Probed, *, trusted: bool = False) -> None:
+        """Write what a probe told; what is provisional is settled in the background and written over.
+
+        `trusted`: the address has a verdict that it speaks SMTP, which only another such verdict may replace.
+        """
+        if probed.settling:
+            if not trusted:
+                await self._cache.store_provisional(ip, probed.outcome)
+            self._linger(ip, probed.settling, trusted=trusted)
+        elif not trusted or probed.outcome.verdict in _SPEAKS_SMTP:
+            await self._cache.store_verdict(ip, probed.outcome)
+
+    def _linger(self, ip: str, settling: Settling, *, trusted: bool) -> None:
+        task = self._background.linger(self._settle_late(ip, settling, trusted=trusted))
+        if task is None:
+            settling.abandon()
+            return
+        self._settling.add(ip)
+
+        def over(_: object) -> None:
+            self._settling.discard(ip)
+            # A task that was cancelled before its first step has closed nothing.
+            settling.abandon()
+
+        task.add_done_callback(over)
+
+    async def _settle_late(self, ip: str, settling: Settling, *, trusted: bool) -> None:
+        try:
+            await self._publish(ip, await settling.settled(), trusted=trusted)
+        except Exception:
+            # Nobody waits for this task, who would tell of it.
+            _log.exception("greeting of %s: waiting for it crashed", ip)
 
 
 def _is_settled(entry: AddressEntry | None) -> bool:

@@ -129,8 +129,9 @@ async def _run(settings: Settings, options: argparse.Namespace, source: Source, 
 @asynccontextmanager
 async def _checker(settings: Settings, options: argparse.Namespace) -> AsyncIterator[Callable[[Line], Awaitable[Row]]]:
     """Yield what turns lines into rows."""
-    # A line has nothing better to do than to wait for a probe that is under way.
-    improvements = replace(settings.improvements, wait_for_inflight=True)
+    # A line has nothing better to do than to wait for a probe that is under way. A row is final: no verdict in it is
+    # provisional, and no network is kept waiting for hosts that never greet.
+    improvements = replace(settings.improvements, wait_for_inflight=True, slow_greeting=None)
     library, problems = await load_maps(settings)
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)

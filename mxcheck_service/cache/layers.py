@@ -16,12 +16,15 @@ from typing import Final, Literal
 from mxcheck_service.core import codec
 from mxcheck_service.core.codec import LOCK, AddressEntry, DomainEntry, HostEntry, Slot
 from mxcheck_service.core.model import Outcome, Verdict
-from mxcheck_service.core.policy import lock_ttl, verdict_ttl
+from mxcheck_service.core.policy import lock_ttl, provisional_ttl, verdict_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.trace import Fact, Trace
 
 _log = logging.getLogger(__name__)
+
+
+_GOOD: Final = Outcome(Verdict.GOOD)
 
 
 class Claim(StrEnum):
@@ -65,6 +68,8 @@ class CacheLayers:
         self._dns_ttl = settings.expire_dns
         fail_ttl = improvements.expire_dns_fail
         self._dns_fail_ttl = settings.expire_dns if fail_ttl is None else fail_ttl
+        self._provisional_ttl = provisional_ttl(settings, improvements)
+        self._is_provisional_at_times = settings.verify_greeting and improvements.slow_greeting is not None
 
     async def domain(self, domain: str, trace: Trace) -> DomainEntry | None:
         """Return the `d:` entry of a domain."""
@@ -94,6 +99,10 @@ class CacheLayers:
     async def store_verdict(self, ip: str, outcome: Outcome) -> None:
         """Write a verdict over the lock, with the lifetime of its kind."""
         await self._backend.put(self._key("i", ip), codec.encode(outcome), verdict_ttl(self._settings, outcome))
+
+    async def store_provisional(self, ip: str, outcome: Outcome) -> None:
+        """Write a verdict over the lock that is to be overwritten when the greeting has come, or has not."""
+        await self._backend.put(self._key("i", ip), codec.encode(outcome), self._provisional_ttl)
 
     async def claim(self, ip: str) -> Claim | Outcome:
         """Claim the probe of an address; an Outcome is a verdict that another worker has published meanwhile."""
@@ -193,6 +202,9 @@ class CacheLayers:
 
     def _age(self, decoded: Decoded, left: float) -> float | None:
         lifetime = self._lifetime(decoded)
+        if self._is_provisional_at_times and decoded == _GOOD and left <= self._provisional_ttl:
+            # It may be one that has just been written for so long.
+            return None
         return lifetime - left if lifetime and 0 < left <= lifetime else None
 
     async def _read(self, layer: Layer, names: Sequence[str], trace: Trace) -> list[str | None]:

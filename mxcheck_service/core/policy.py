@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mxcheck_service.core.model import Action, Outcome, Verdict
-from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.core.settings import Improvements, MxCheckSettings
 
 _GREYLIST_SETTING = MappingProxyType(
     {
@@ -97,6 +97,14 @@ def verdict_ttl(settings: MxCheckSettings, outcome: Outcome) -> int:
 def lock_ttl(settings: MxCheckSettings) -> int:
     """Return the seconds after which a probe lock frees itself (reference: lock_ttl_seconds)."""
     return math.ceil(settings.connect_timeout + (settings.read_timeout if settings.verify_greeting else 0) + 1)
+
+
+def provisional_ttl(settings: MxCheckSettings, improvements: Improvements) -> int:
+    """Return for how many seconds a verdict is cached that a greeting still to come may overwrite.
+
+    It lasts until that is given up, with time to write what came of it; and no longer, should the process die.
+    """
+    return math.ceil(improvements.greeting_patience) + lock_ttl(settings)
 
 
 def renewal_window(settings: MxCheckSettings) -> float:

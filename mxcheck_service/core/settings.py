@@ -183,6 +183,19 @@ class Improvements:
     """A HELO or mail domain like `[192.0.2.1]` is no domain and is not looked up."""
     refresh_ahead: bool = True
     """Renew what is asked for often in the background shortly before it expires, so that nobody waits for it."""
+    tolerant_greeting: bool = True
+    """A greeting that a sending MTA accepts is good: any 2xx, LF as line end, a code without text, long lines."""
+    believe_521: bool = True
+    """A greeting of 521 (RFC 7504: this host never accepts mail) is rf; false: err:521, which is good."""
+    slow_greeting: Timeout | None = 3.0
+    """Seconds without a greeting after which an accepted connection is gd for the time being; null: it ends as tr."""
+    greeting_patience: Timeout = 300.0
+    """Seconds from the connect that such a greeting is waited for in the background (RFC 5321 section 4.5.3.2.1)."""
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield (settings involved, what is wrong), as `MxCheckSettings.problems` does."""
+        if self.slow_greeting is not None and self.greeting_patience <= self.slow_greeting:
+            yield ("greeting_patience", "slow_greeting"), f"must be above slow_greeting ({self.slow_greeting:g})"
 
 
 RECOMMENDED = Improvements()
@@ -194,5 +207,8 @@ REFERENCE = Improvements(
     expire_dns_fail=None,
     skip_address_literals=False,
     refresh_ahead=False,
+    tolerant_greeting=False,
+    believe_521=False,
+    slow_greeting=None,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

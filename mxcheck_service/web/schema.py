@@ -87,7 +87,7 @@ class TraceStep(TypedDict):
 
     cache: layer, key, value (null is a miss), age_s, left_s; dns: type, question, answer; ip_class: public, local,
     bogon; map: setting, key, value, entry (file and line); lock: ip, claim, waited; shared: key; probe: ip, connect_ms,
-    verdict, greeting, local_fault; deadline: seconds; verdict: verdict, host, cached.
+    verdict, greeting, local_fault, provisional; deadline: seconds; verdict: verdict, host, cached.
     """
 
     at_ms: float

@@ -22,8 +22,8 @@ class Lab:
     def __init__(self, dns_server: DnsServer, peers: SmtpPeers) -> None:
         self.dns, self.peers = dns_server, peers
         self.answer = asyncio.Event()
-        self.good = self._mail("good.test", scripts.good())
-        self.held = self._mail("held.test", scripts.good())
+        self.good = self.mail("good.test", scripts.good())
+        self.held = self.mail("held.test", scripts.good())
         dns_server.set("v6.test", "MX", dns.mx((10, "mx.v6.test")))
         dns_server.set("mx.v6.test", "AAAA", dns.aaaa(peers.add(scripts.rejects(), address="::1").address))
         dns_server.set("refused.test", "MX", dns.mx((10, "mx.refused.test")))
@@ -35,7 +35,8 @@ class Lab:
             dns_server.set("silent.test", kind, dns.DROP)
             dns_server.set("formerr.test", kind, dns.FORMERR)
 
-    def _mail(self, domain: str, script: scripts.Script) -> Peer:
+    def mail(self, domain: str, script: scripts.Script) -> Peer:
+        """Give a domain a mail host that plays this script."""
         peer = self.peers.add(script)
         self.dns.set(domain, "MX", dns.mx((10, f"mx.{domain}")))
         self.dns.set(f"mx.{domain}", "A", dns.a(peer.address))

@@ -14,6 +14,7 @@ import yaml
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.e2e.test_metrics import Lab, check, told_once
+from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.exposition import Exposition
 from tests.lab.promql import Use, uses
@@ -50,10 +51,14 @@ async def _everything(redis: RedisServer) -> Exposition:
     async with AsyncExitStack() as stack:
         lab = Lab(await stack.enter_async_context(DnsServer()), await stack.enter_async_context(SmtpPeers()))
         gone = f"http://127.0.0.1:{free_port()}/map"
-        service = stack.enter_context(Service(lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)))
+        lab.mail("listed.test", scripts.rejects(554, text=b"blocked using bl.example"))
+        lab.mail("late.test", scripts.silent())
+        settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)
+        settings["improvements"] = {"slow_greeting": 0.1, "greeting_patience": 0.2}
+        service = stack.enter_context(Service(settings))
         async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
             assert response.status == 500, "a map cannot be fetched"
-        await check(service, "good.test", "none.test")
+        await check(service, "good.test", "none.test", "listed.test", "late.test")
         await check(service, "slow.test", deadline_ms=1)
         second = asyncio.create_task(check(service, "slow.test"))
         await told_once(
@@ -63,7 +68,12 @@ async def _everything(redis: RedisServer) -> Exposition:
         await second
         return await told_once(
             service,
-            lambda told: bool(told.series("mxcheck_background_lookups_total") and told.series("mxcheck_tracking_up")),
+            lambda told: all(
+                map(
+                    told.series,
+                    ("mxcheck_background_lookups_total", "mxcheck_tracking_up", "mxcheck_late_greetings_total"),
+                )
+            ),
         )
 
 

@@ -1,4 +1,7 @@
-"""The prober against real sockets: every behaviour a peer can show, whole and in single bytes."""
+"""The prober against real sockets: every behaviour a peer can show, whole and in single bytes.
+
+It judges as the reference does; how it does by default is tested in test_tolerant_greeting and test_slow_greeting.
+"""
 
 import asyncio
 import contextlib
@@ -10,7 +13,7 @@ import pytest
 
 from mxcheck_service.background import Background
 from mxcheck_service.core.model import Outcome, Verdict
-from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.core.settings import REFERENCE, MxCheckSettings
 from mxcheck_service.ports import ConnectError, ConnectProblem, LocalFault, Probed
 from mxcheck_service.prober import SmtpProber, TcpDialer
 from tests.lab import smtp_scripts as scripts
@@ -31,7 +34,7 @@ def settings(port: int, *, verify: bool = True, quit_after: bool = False) -> MxC
 
 async def probe(ip: str, chosen: MxCheckSettings) -> Probed | LocalFault:
     background = Background()
-    result = await SmtpProber(chosen, TcpDialer(), background).probe(ip)
+    result = await SmtpProber(chosen, REFERENCE, TcpDialer(), background).probe(ip)
     assert not await background.drain(10)
     return result
 
@@ -113,7 +116,7 @@ async def test_the_221_is_read_before_closing(smtp_peers: SmtpPeers) -> None:
     bye = asyncio.Event()
     peer = smtp_peers.add(scripts.good(hold_bye=bye))
     background = Background()
-    prober = SmtpProber(settings(smtp_peers.port, quit_after=True), TcpDialer(), background)
+    prober = SmtpProber(settings(smtp_peers.port, quit_after=True), REFERENCE, TcpDialer(), background)
     assert await prober.probe(peer.address) == Probed(Outcome(Verdict.GOOD), (b"220 mx.lab.test ESMTP",))
     await peer.wait_received(b"QUIT\r\n")
     assert len(background) == 1, "the verdict does not wait for the farewell"
@@ -172,7 +175,7 @@ async def test_no_file_descriptor_left_is_our_fault(smtp_peers: SmtpPeers) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        result = await SmtpProber(settings(smtp_peers.port), TcpDialer(), Background()).probe(peer.address)
+        result = await SmtpProber(settings(smtp_peers.port), REFERENCE, TcpDialer(), Background()).probe(peer.address)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert isinstance(result, LocalFault)

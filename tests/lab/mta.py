@@ -18,7 +18,7 @@ from tests.lab.sockets import accepts_connections, free_port
 _EXIM_FOLDER = "/opt/mxcheck-lab/exim/usr/sbin"
 
 
-class _Mta:
+class Mta:
     """What both have in common: an address, a folder that others may enter, one child process."""
 
     program: str
@@ -57,19 +57,20 @@ class _Mta:
         return self._child.log
 
 
-class Postfix(_Mta):
+class Postfix(Mta):
     """Postfix as a context manager: postscreen greets with a `220-` teaser, and smtpd with `220 ` after `greet_wait`.
 
     postscreen keeps no memory of clients, so that every connection has to wait, and does nothing to a client
-    that talks too soon but note it in the log.
+    that talks too soon but note it in the log. With `denies` it has every client on its denylist, and drops them.
     """
 
     program = "postfix"
 
-    def __init__(self, address: str, port: int | None = None, *, greet_wait: int = 2) -> None:
+    def __init__(self, address: str, port: int | None = None, *, greet_wait: int = 2, denies: bool = False) -> None:
         super().__init__(address, port)
         self.hostname = "postfix.lab.test"
         self._greet_wait = greet_wait
+        self._access = "static:reject" if denies else ""
 
     def _prepare(self) -> Sequence[str]:
         postfix = find_program("postfix")
@@ -99,7 +100,8 @@ class Postfix(_Mta):
                     f"postscreen_greet_wait = {self._greet_wait}s",
                     "postscreen_greet_ttl = 1s",
                     "postscreen_cache_map =",
-                    "postscreen_access_list =",
+                    f"postscreen_access_list = {self._access}",
+                    "postscreen_denylist_action = drop",
                 ]
             )
             + "\n"
@@ -135,7 +137,7 @@ class Postfix(_Mta):
         return path.read_text(errors="replace") if path.exists() else ""
 
 
-class Exim(_Mta):
+class Exim(Mta):
     """Exim as a context manager: greets at once, and rejects a client that talks before the greeting."""
 
     program = "exim"

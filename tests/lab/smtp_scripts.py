@@ -97,10 +97,10 @@ def banner(line: bytes) -> Script:
     return (Send(line + b"\r\n"), Stay())
 
 
-def rejects(code: int = 554, *, lines: int = 1) -> Script:
-    """A rejection of one or more lines, then the end: 421, 450, 521, 554, …"""
+def rejects(code: int = 554, *, lines: int = 1, text: bytes = b"no service") -> Script:
+    """A rejection of one or more lines, then the end: 421, 450, 521, 554, …; `text` is in the last one."""
     more = b"".join(b"%d-line %d\r\n" % (code, number) for number in range(1, lines))
-    return (Send(more + b"%d no service\r\n" % code), Close())
+    return (Send(more + b"%d %b\r\n" % (code, text)), Close())
 
 
 def mixed_codes() -> Script:

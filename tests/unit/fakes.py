@@ -110,6 +110,26 @@ class FakeResolver:
             await self.hold.wait()
 
 
+class FakeSettling:
+    """A greeting that ends with a result; `hold` keeps it waiting."""
+
+    def __init__(self, end: Probed | Exception, *, hold: bool = False) -> None:
+        self._end = end
+        self.go = asyncio.Event()
+        self.abandoned = False
+        if not hold:
+            self.go.set()
+
+    async def settled(self) -> Probed:
+        await self.go.wait()
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
 Result = Probed | LocalFault | Exception
 
 

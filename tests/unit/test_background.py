@@ -1,10 +1,12 @@
 """Background work and single flights: who waits, who is cancelled, who takes over."""
 
 import asyncio
+import resource
 
 import pytest
 
-from mxcheck_service.background import Background, SingleFlight
+from mxcheck_service import app
+from mxcheck_service.background import MAX_LINGERING, Background, SingleFlight
 from tests.unit.fakes import soon
 
 
@@ -96,6 +98,54 @@ async def test_work_spawned_while_draining_has_its_time_too() -> None:
     second.go.set()
     assert await drain == 0
     assert second.cancelled == 0
+
+
+async def test_what_lingers_is_cancelled_at_once_and_does_not_count() -> None:
+    background = Background()
+    work, lookup = Work("never"), Work("done")
+    lingering = background.linger(work())
+    assert lingering is not None
+    background.spawn(lookup())
+    await soon()
+    assert (len(background), background.lingering) == (1, 1)
+    drain = asyncio.create_task(background.drain(60))
+    await soon()
+    assert lingering.cancelled()
+    assert not drain.done()
+    lookup.go.set()
+    assert await drain == 0
+    assert (work.cancelled, background.lingering) == (1, 0)
+
+
+async def test_what_begins_to_linger_while_draining_is_cancelled_too() -> None:
+    background = Background()
+    lookup, work = Work("done"), Work("never")
+
+    async def parent() -> None:
+        await lookup()
+        background.linger(work())
+
+    background.spawn(parent())
+    drain = asyncio.create_task(background.drain(60))
+    await soon()
+    lookup.go.set()
+    assert await drain == 0
+    assert background.lingering == 0
+    assert work.cancelled == work.runs
+
+
+async def test_no_more_linger_than_may_and_an_end_makes_room() -> None:
+    background = Background(max_lingering=2)
+    first, other = Work("done"), Work("never")
+    assert background.linger(first())
+    assert background.linger(other())
+    assert background.linger(other()) is None
+    await soon()
+    assert (background.lingering, other.runs) == (2, 1)
+    first.go.set()
+    await soon()
+    assert background.linger(other())
+    await background.drain(0)
 
 
 async def test_one_run_for_many_callers() -> None:
@@ -207,3 +257,13 @@ async def test_drain_ends_even_when_many_tasks_wait_for_one_flight_that_never_en
     work.go.set()
     assert await drain == 5
     assert done == {drain}
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "most"), [(resource.RLIM_INFINITY, MAX_LINGERING), (1_000_000, MAX_LINGERING), (1024, 256)]
+)
+def test_what_lingers_leaves_file_descriptors_for_others(
+    descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, resource.RLIM_INFINITY))
+    assert app.most_lingering() == most

@@ -6,6 +6,7 @@ import pytest
 
 from mxcheck_service.cache.layers import CacheLayers, Layer
 from mxcheck_service.cache.memory import MemoryCache
+from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 from mxcheck_service.trace import Fact, Trace
 from tests.unit.fakes import FailingCache, FakeClock
@@ -106,3 +107,31 @@ async def test_an_age_that_cannot_be_asked_for_costs_nothing_else() -> None:
     bench = Bench(failing=("seconds_left",))
     await bench.put("i", "gd", 1000)
     assert await bench.explained("i") == {"layer": "i", "key": IP, "value": "gd"}
+
+
+@pytest.mark.parametrize(
+    ("verify", "slow", "value", "left", "age"),
+    [
+        pytest.param(True, 3.0, "gd", 50 + 8, None, id="it-may-be-provisional"),
+        pytest.param(True, 3.0, "gd", 50 + 9, 1000 - 59, id="left-for-longer-than-a-provisional-one-has"),
+        pytest.param(True, 3.0, "tr", 50, 950, id="never-provisional"),
+        pytest.param(True, None, "gd", 50, 950, id="none-is-provisional"),
+        pytest.param(False, 3.0, "gd", 50, 950, id="no-greeting-is-waited-for"),
+    ],
+)
+async def test_nobody_knows_the_age_of_what_may_be_provisional(
+    verify: bool, slow: float | None, value: str, left: int, age: float | None
+) -> None:
+    bench = Bench()
+    settings = replace(SETTINGS, verify_greeting=verify, connect_timeout=2.0, read_timeout=5.0)
+    bench.layers = CacheLayers(bench.memory, settings, replace(RECOMMENDED, slow_greeting=slow, greeting_patience=50))
+    await bench.put("i", value, left)
+    assert (await bench.explained("i"))["age_s"] == age
+
+
+async def test_a_provisional_verdict_lives_until_its_greeting_is_given_up_and_a_little_longer() -> None:
+    bench = Bench()
+    settings = replace(SETTINGS, verify_greeting=True, connect_timeout=2.0, read_timeout=5.0)
+    layers = CacheLayers(bench.memory, settings, replace(RECOMMENDED, greeting_patience=49.5))
+    await layers.store_provisional(IP, Outcome(Verdict.GOOD))
+    assert bench.memory.snapshot() == {f"rmx:i:{IP}": ("gd", 50 + 8)}

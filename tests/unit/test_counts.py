@@ -12,11 +12,11 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.checker import Adapters, Checker, Message
 from mxcheck_service.core.candidates import Envelope
 from mxcheck_service.core.maplist import Maps
-from mxcheck_service.core.model import Family, MxHost
+from mxcheck_service.core.model import Family, MxHost, Outcome, Verdict
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, MxCheckSettings
 from mxcheck_service.counts import CountedProber, CountedResolver, Counts, Reads, Tick, Timer
 from mxcheck_service.names import Names
-from mxcheck_service.ports import CacheBackend, DnsAnswer, DnsFailure
+from mxcheck_service.ports import CacheBackend, DnsAnswer, DnsFailure, Probed
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from tests.unit.fakes import (
@@ -31,6 +31,7 @@ from tests.unit.fakes import (
     FakeDialer,
     FakeProber,
     FakeResolver,
+    FakeSettling,
     a,
     mx,
     soon,
@@ -117,6 +118,41 @@ class TestProbes:
         assert await prober.probe(ip) is result
         assert tally.counted == {(family, verdict): 1}
         assert durations.seconds == [((family,), 1.5)]
+
+    @pytest.mark.parametrize(
+        ("outcome", "lines", "about"),
+        [
+            (Outcome(Verdict.ERROR, "554"), (b"554-mx", b"554 blocked using bl.example"), "listed"),
+            (Outcome(Verdict.ERROR, "421"), (b"421 no PTR",), "reverse_dns"),
+            (Outcome(Verdict.ERROR, "421"), (b"421 busy",), None),
+            (Outcome(Verdict.GOOD), (b"220 spamhaus.example",), None),
+        ],
+    )
+    @pytest.mark.parametrize("late", [False, True])
+    async def test_what_a_peer_has_against_us(
+        self, outcome: Outcome, lines: tuple[bytes, ...], about: str | None, late: bool, tally: Tally
+    ) -> None:
+        end = Probed(outcome, lines)
+        inner = FakeProber({V4: Probed(Outcome(Verdict.GOOD), settling=FakeSettling(end)) if late else end})
+        ends = Tally()
+        probed = await CountedProber(inner, FakeClock(), Counts(complaints=tally, late_greetings=ends)).probe(V4)
+        assert isinstance(probed, Probed)
+        if probed.settling:
+            assert not tally.counted
+            assert not ends.counted
+            assert await probed.settling.settled() is end
+            assert ends.counted == {(outcome.verdict.value,): 1}
+        assert tally.counted == ({(about,): 1} if about else {})
+
+    async def test_a_greeting_that_is_not_waited_for_is_abandoned_and_not_counted(self, tally: Tally) -> None:
+        settling = FakeSettling(GOOD)
+        inner = FakeProber({V4: Probed(Outcome(Verdict.GOOD), settling=settling)})
+        probed = await CountedProber(inner, FakeClock(), Counts(late_greetings=tally)).probe(V4)
+        assert isinstance(probed, Probed)
+        assert probed.settling
+        probed.settling.abandon()
+        assert settling.abandoned
+        assert not tally.counted
 
 
 class TestReads:

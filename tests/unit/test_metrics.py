@@ -35,6 +35,7 @@ def test_before_anything_is_counted_there_is_what_has_no_labels(metrics: Metrics
         "mxcheck_near_cache_evictions_total",
         "mxcheck_near_cache_entries",
         "mxcheck_background_tasks",
+        "mxcheck_lingering_probes",
         "mxcheck_lookup_crashes_total",
         "mxcheck_dns_failures_in_a_row",
         "mxcheck_redis_waiting",

@@ -66,6 +66,10 @@ def test_presets_are_those_of_the_contract() -> None:
         "expire_dns_fail": 60,
         "skip_address_literals": True,
         "refresh_ahead": True,
+        "tolerant_greeting": True,
+        "believe_521": True,
+        "slow_greeting": 3.0,
+        "greeting_patience": 300.0,
     }
     assert dataclasses.asdict(REFERENCE) == {
         "probe_attempts": 1,
@@ -75,13 +79,29 @@ def test_presets_are_those_of_the_contract() -> None:
         "expire_dns_fail": None,
         "skip_address_literals": False,
         "refresh_ahead": False,
+        "tolerant_greeting": False,
+        "believe_521": False,
+        "slow_greeting": None,
+        "greeting_patience": 300.0,
     }
 
 
 def test_reference_switches_every_improvement_off() -> None:
     """An improvement that both presets agree on would be no improvement."""
+    says_more_of_another = {"greeting_patience"}
     for field in dataclasses.fields(Improvements):
-        assert getattr(RECOMMENDED, field.name) != getattr(REFERENCE, field.name), field.name
+        if field.name not in says_more_of_another:
+            assert getattr(RECOMMENDED, field.name) != getattr(REFERENCE, field.name), field.name
+
+
+@pytest.mark.parametrize(("slow", "patience"), [(3.0, 3.0), (3.0, 1.0)])
+def test_a_greeting_is_waited_for_longer_than_it_is_called_slow(slow: float, patience: float) -> None:
+    wrong = replace(RECOMMENDED, slow_greeting=slow, greeting_patience=patience)
+    assert list(wrong.problems()) == [
+        (("greeting_patience", "slow_greeting"), "must be above slow_greeting (3)"),
+    ]
+    assert list(replace(wrong, greeting_patience=3.1).problems()) == []
+    assert list(replace(wrong, slow_greeting=None).problems()) == []
 
 
 def test_defaults_of_improvements_are_recommended() -> None:

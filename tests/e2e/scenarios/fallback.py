@@ -37,7 +37,7 @@ ROWS = (
     ),
     Row(
         id="first-mx-is-silent-backup-greets",
-        service="greeting",
+        service="no-slow-greeting",
         zone=TWO_MX,
         peers={"first": scripts.silent(), "second": scripts.good()},
         symbols=_VIA_BACKUP,

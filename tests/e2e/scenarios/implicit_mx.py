@@ -41,7 +41,7 @@ ROWS = (
         scripts.silent(),
         "tr",
         {"MX_A_TIMEOUT_READ": symbol(0.1, "{d}")},
-        service="greeting",
+        service="no-slow-greeting",
         greylisted=True,
     ),
     _row(

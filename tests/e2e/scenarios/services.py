@@ -22,6 +22,8 @@ _GREETING = {"verify_greeting": True}
 SERVICES: Mapping[str, SECTIONS] = {
     "connect": {},
     "greeting": {"mx_check": _GREETING},
+    # Rows look at connections when they have ended; those to slow hosts last (test_slow_greeting).
+    "no-slow-greeting": {"mx_check": _GREETING, "improvements": {"slow_greeting": None}},
     "quit": {"mx_check": _GREETING | {"send_quit": True, "read_timeout": 6.0}},
     "reference": {"preset": "reference"},
     "reference-greeting": {"preset": "reference", "mx_check": _GREETING},
