@@ -17,7 +17,7 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.politeness import PerNetwork
 from mxcheck_service.ports import LocalFault, Probed, SystemClock
-from mxcheck_service.prober import SmtpProber, TcpDialer
+from mxcheck_service.prober import SmtpProber, TcpConnection, TcpDialer
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from tests.lab import dns_behaviours as dns
@@ -137,13 +137,28 @@ async def test_quit_follows_a_late_greeting_too(smtp_peers: SmtpPeers) -> None:
     assert (session.received, session.ended) == (b"QUIT\r\n", End.CLIENT_CLOSED)
 
 
+class KeepingDialer(TcpDialer):
+    """Keeps its connections, which the end of their last user would close too."""
+
+    def __init__(self) -> None:
+        self.kept: list[TcpConnection] = []
+        self.connected = asyncio.Event()
+
+    async def connect(self, ip: str, port: int, timeout: float) -> TcpConnection:
+        self.kept.append(await super().connect(ip, port, timeout))
+        self.connected.set()
+        return self.kept[-1]
+
+
 @pytest.mark.parametrize("slow", [None, SLOW])
 async def test_a_probe_that_is_cancelled_closes_its_connection(slow: float | None, smtp_peers: SmtpPeers) -> None:
     peer = smtp_peers.add(scripts.silent())
     patient = settings(peer.port, read_timeout=LONG)
     chosen = Improvements(slow_greeting=slow and LONG - 1, greeting_patience=LONG)
-    probing = asyncio.create_task(SmtpProber(patient, chosen, TcpDialer(), Background()).probe(peer.address))
-    await peer.wait_connected()
+    dialer = KeepingDialer()
+    probing = asyncio.create_task(SmtpProber(patient, chosen, dialer, Background()).probe(peer.address))
+    # The connection has to have come from the dialer, or there would be nothing to close.
+    await asyncio.wait_for(dialer.connected.wait(), AT_ONCE)
     probing.cancel()
     await peer.wait_ended()
 
