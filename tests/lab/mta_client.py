@@ -16,7 +16,7 @@ class PostfixClient(Mta):
     program = "postfix-client"
 
     def __init__(self, address: str, *, peers_port: int, patience: int = 3) -> None:
-        super().__init__(address, None)
+        super().__init__([address])
         self._peers_port = peers_port
         self._patience = patience
 

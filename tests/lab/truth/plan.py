@@ -71,6 +71,7 @@ class Plan:
     def _add(self, kind: Kind) -> None:
         name = f"{kind.name}.{ZONE}"
         text = _WITH_IPV4.sub(lambda found: ipaddress.IPv6Address(found[0]).exploded, self._filled(kind, kind.records))
+        text = text.replace("://", r"\058\047\047")  # a name may have such octets, but not in a zone file
         delegation = next((behaviour for behaviour in kind.dns.values() if behaviour in DELEGATED), None)
         if delegation is None:
             self.records += f"$ORIGIN {name}.\n{text}\n"
