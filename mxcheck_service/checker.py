@@ -18,6 +18,7 @@ from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, 
 from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
+from mxcheck_service.egress import Egress
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
 from mxcheck_service.politeness import NoLimit, Turns
@@ -94,6 +95,8 @@ class Adapters:
     background: Background
     counts: Counts = UNCOUNTED
     turns: Turns = field(default_factory=NoLimit)
+    egress: Egress | None = None
+    """None: nobody watches whether the way out is open."""
 
 
 class Checker:
@@ -128,7 +131,10 @@ class Checker:
         self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}
         self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
         self._crashed = counts.crashes.tick()
-        prober = CountedProber(SmtpProber(settings, adapters.dialer, adapters.background), adapters.clock, counts)
+        dialer = adapters.dialer
+        if adapters.egress is not None:
+            dialer = adapters.egress.guard(dialer, settings, improvements, cache)
+        prober = CountedProber(SmtpProber(settings, dialer, adapters.background), adapters.clock, counts)
         names = Names(settings, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(settings, improvements, cache, prober, adapters.clock, counts, adapters.turns)
         self._pipeline = Pipeline(

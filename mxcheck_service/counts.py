@@ -136,6 +136,10 @@ class Counts:
     """`Lock`."""
     waits: Counter = _NOTHING
     """`LAYERS`, `Wait`."""
+    openings: Counter = _NOTHING
+    """`FAMILIES`: the circuit breaker opened."""
+    withheld: Counter = _NOTHING
+    """`FAMILIES`: connections that it did not let be tried."""
 
 
 UNCOUNTED: Final = Counts()

@@ -76,6 +76,15 @@ class Metrics(Collector):
         self.dns_failures_in_a_row = Gauge("mxcheck_dns_failures_in_a_row", "DNS questions failed since an answer.")
         self.probes = Counter("mxcheck_probes", "Probes of mail servers, by verdict.", family=FAMILIES, verdict=Verdict)
         self.probe_duration = Histogram("mxcheck_probe_duration_seconds", "Time that a probe took.", family=FAMILIES)
+        self.egress_up = Mean(
+            "mxcheck_egress_up", "Part of the workers that probe; the others are in DNS-only mode.", family=FAMILIES
+        )
+        self.egress_openings = Counter(
+            "mxcheck_egress_openings", "Times that DNS-only mode began, in each worker.", family=FAMILIES
+        )
+        self.probes_withheld = Counter(
+            "mxcheck_probes_withheld", "Probes that DNS-only mode did not let be made.", family=FAMILIES
+        )
         self.probe_locks = Counter("mxcheck_probe_locks", "Probe locks, by how they were found.", result=Lock)
         self.inflight_waits = Counter(
             "mxcheck_inflight_waits",
@@ -143,6 +152,8 @@ class Metrics(Collector):
             probe_duration=self.probe_duration,
             locks=self.probe_locks,
             waits=self.inflight_waits,
+            openings=self.egress_openings,
+            withheld=self.probes_withheld,
         )
 
     def fold(self) -> None:

@@ -43,6 +43,8 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 case ConnectProblem.LOCAL:
                     return LocalFault(str(error))
+                case ConnectProblem.WITHHELD:
+                    return LocalFault(str(error), withheld=True)
         connect_seconds = asyncio.get_running_loop().time() - start
         if not self._settings.verify_greeting:
             connection.close()

@@ -168,7 +168,7 @@ class Probing:
                 lines = [line.decode("latin-1") for line in greeting]
                 connect_ms = None if connect_seconds is None else round(connect_seconds * 1000, 3)
                 trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines)
-            case LocalFault(reason) if self._improvements.blame_local_errors:
+            case LocalFault(reason, withheld) if self._improvements.blame_local_errors and not withheld:
                 outcome = Outcome(Verdict.TIMEOUT_CONNECT)
                 trace.did("probe", ip=ip, verdict=str(outcome), local_fault=reason)
             case LocalFault(reason):

@@ -183,6 +183,12 @@ class Improvements:
     """A HELO or mail domain like `[192.0.2.1]` is no domain and is not looked up."""
     refresh_ahead: bool = True
     """Renew what is asked for often in the background shortly before it expires, so that nobody waits for it."""
+    circuit_breaker: bool = True
+    """When nobody answers any more, our own network is supposed to be at fault: MX_PROBE_UNAVAILABLE without a probe
+    (but for trials), and the timeouts cached in the last minutes are deleted."""
+    egress_check: tuple[str, ...] = ()
+    """Mail hosts outside of our own network that surely are up, `host` or `host:port`: connected to before a timeout is
+    believed, unless anybody else answers meanwhile; only with `circuit_breaker`. Empty: hosts that answered lately."""
 
 
 RECOMMENDED = Improvements()
@@ -194,5 +200,6 @@ REFERENCE = Improvements(
     expire_dns_fail=None,
     skip_address_literals=False,
     refresh_ahead=False,
+    circuit_breaker=False,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

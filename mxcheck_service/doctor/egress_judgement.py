@@ -21,7 +21,10 @@ def egress(settings: Settings, targets: Sequence[Target]) -> Iterator[Row]:
     """Judge each target, and what they have in common."""
     port = settings.mx_check.port
     if not targets:
-        advice = "name two mail hosts that surely are up: mxcheck doctor --target MX1 --target MX2"
+        advice = (
+            "name two mail hosts that surely are up: mxcheck doctor --target MX1 --target MX2, or in the settings, "
+            "where they serve the service, too: improvements.egress_check"
+        )
         yield skip(_AREA, f"no target was named, so whether port {port} is open outwards is not known", advice)
         return
     probed = [target for target in targets if target.address and target.port == port]

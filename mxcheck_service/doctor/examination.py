@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from mxcheck_service.cache.servers import Servers
+from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.model import Family
 from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.doctor.facts import (
@@ -55,24 +55,14 @@ class Instruments:
     clock: Clock
 
 
-def target(text: str) -> tuple[str, int | None]:
-    """Read `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; raises ValueError."""
-    if parse_ip(text) is not None:
-        return text, None
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:  # brackets that are no IPv6 address's, or a port that is no number
-        host, port = None, None
-    if not host or parts.netloc != text or "@" in text or port == 0:
-        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
-    return host, port
-
-
 async def examine(
     settings: Settings, tools: Instruments, targets: Sequence[tuple[str, int | None]], warnings: Sequence[str]
 ) -> Facts:
-    """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds."""
+    """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds.
+
+    Without `targets`, those that the service itself asks are connected to.
+    """
+    targets = targets or [endpoint(text) for text in settings.improvements.egress_check]
     # Before the rest keeps the event loop busy.
     clock = await _clock(tools.clock)
     nameservers = [_nameserver(address, *both, tools.clock) for address, both in tools.nameservers.items()]

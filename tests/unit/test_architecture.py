@@ -17,7 +17,7 @@ ROWS = (
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
-    ("names", "probing", "remembered"),
+    ("egress", "names", "probing", "remembered"),
     ("pipeline", "renewal"),
     ("checker",),
     ("reload",),

@@ -315,3 +315,10 @@ async def test_verdict_that_cannot_be_stored_is_used_still() -> None:
 def test_conclusive_is_whatever_spoke_or_settled_it() -> None:
     failures = {Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.UNAVAILABLE}
     assert {verdict for verdict in Verdict if not Attempt(Outcome(verdict)).conclusive} == failures
+
+
+async def test_what_the_circuit_breaker_withholds_is_nobodys_timeout() -> None:
+    """Even where local faults are: nothing was tried, and there is no end to what could be blamed."""
+    bench = Bench(FakeProber({A: LocalFault("DNS-only mode", withheld=True)}), REFERENCE)
+    assert await bench.attempts(A, budget=1) == ["unavailable"]
+    assert await bench.entry(A) is None
