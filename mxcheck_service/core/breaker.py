@@ -137,11 +137,11 @@ class Breaker:
                 if len(self._witnesses) > WITNESSES:
                     del self._witnesses[next(iter(self._witnesses))]
                 self._ask_gap = ASK_FIRST
-                self._close()
+                self._close(now)
                 return Belief.TRUE
             case Evidence.REFUSED if self.cause is not Evidence.REFUSED:
                 self._answered = now
-                self._close()
+                self._close(now)
         if self.cause is not None:
             return Belief.ASK if attempt.trial else Belief.FALSE
         return self._judged(attempt, now, strict=strict)
@@ -167,8 +167,8 @@ class Breaker:
         doubted = self.cause or (Evidence.SILENT if doubted in _NOTHING else doubted)
         answered = self._connected if doubted is Evidence.REFUSED else self._answered
         if word is Evidence.CONNECTED or (word is Evidence.REFUSED and doubted is Evidence.SILENT):
+            self._close(now)
             self._vouched = self._ask_at
-            self._close()
         elif word is not None:
             if answered < asked:
                 self._open(doubted, now)
@@ -224,8 +224,10 @@ class Breaker:
             self._trial_gap = TRIAL_FIRST
             self._trial_at = now + TRIAL_FIRST
 
-    def _close(self) -> None:
+    def _close(self, now: float) -> None:
         if self.cause is not None:
             self.cause = None
             self._seen.clear()
             self._on_trial = False
+            self._ask_gap = ASK_FIRST
+            self._ask_at = now + ASK_FIRST

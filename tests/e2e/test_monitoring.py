@@ -11,9 +11,11 @@ import aiohttp
 import pytest
 import yaml
 
+from mxcheck_service.core.breaker import ENOUGH
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.e2e.test_metrics import Lab, check, told_once
+from tests.lab import dns_behaviours as dns
 from tests.lab.dnsd import DnsServer
 from tests.lab.exposition import Exposition
 from tests.lab.promql import Use, uses
@@ -50,9 +52,17 @@ async def _everything(redis: RedisServer) -> Exposition:
     async with AsyncExitStack() as stack:
         lab = Lab(await stack.enter_async_context(DnsServer()), await stack.enter_async_context(SmtpPeers()))
         gone = f"http://127.0.0.1:{free_port()}/map"
-        service = stack.enter_context(Service(lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)))
+        settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone, connect_timeout=0.3)
+        service = stack.enter_context(Service(settings))
         async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
             assert response.status == 500, "a map cannot be fetched"
+        # DNS-only mode begins with the last but one of these, and ends with a trial.
+        for number in range(ENOUGH + 1):
+            lab.dns.set(f"hole{number}.test", "A", dns.a(await lab.peers.add_connect_timeout(f"127.9.{number}.1")))
+        for number in range(ENOUGH + 1):
+            await check(service, f"hole{number}.test")
+        while await check(service, "good.test") != ["gd"]:
+            pass
         await check(service, "good.test", "none.test")
         await check(service, "slow.test", deadline_ms=1)
         second = asyncio.create_task(check(service, "slow.test"))
