@@ -234,10 +234,24 @@ class TestTrials:
         assert lab.ends(3, CONNECTED, trial=True) is TRUE
 
     def test_after_closing_it_counts_anew(self, lab: Lab) -> None:
-        lab.open().trial()
-        lab.ends(1, CONNECTED, trial=True)
+        """With nobody to ask, the failures from before would open it after three more."""
+        lab.all_end(range(RECENT), SILENT)
+        assert lab.hears(None) is FALSE
+        lab.trial()
+        lab.ends(99, REFUSED, trial=True)
         lab.now += SLACK + 1
-        assert lab.all_end(range(2, 5), SILENT) == [TRUE, TRUE, ASK]
+        assert lab.all_end(range(30, 33), SILENT) == [TRUE, TRUE, ASK]
+        assert lab.hears(None) is TRUE
+
+    def test_after_closing_witnesses_can_be_asked_soon(self, lab: Lab) -> None:
+        lab.open()
+        for _ in range(5):
+            lab.now += ASK_LAST
+            assert lab.breaker.asks(lab.now)
+            assert lab.hears(SILENT) is FALSE
+        lab.ends(1, REFUSED)
+        lab.now += ASK_FIRST
+        assert lab.breaker.asks(lab.now)
 
 
 class TestWitnesses:

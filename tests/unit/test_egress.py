@@ -15,8 +15,9 @@ from mxcheck_service.core.model import Family
 from mxcheck_service.core.settings import RECOMMENDED, Improvements, MxCheckSettings
 from mxcheck_service.counts import Counts
 from mxcheck_service.egress import Egress
-from mxcheck_service.ports import ConnectError, ConnectProblem, DnsFailure
-from tests.unit.fakes import FakeClock, FakeConnection, FakeResolver, a, soon
+from mxcheck_service.ports import ConnectError, ConnectProblem, DnsFailure, LocalFault
+from mxcheck_service.prober import SmtpProber
+from tests.unit.fakes import FakeClock, FakeConnection, FakeDialer, FakeResolver, a, soon
 from tests.unit.test_counts import Tally
 
 SETTINGS = MxCheckSettings(probe_ipv6=True, port=25, connect_timeout=2.0)
@@ -126,6 +127,14 @@ class TestWitnesses:
         before = bench.dialled.count(open_host(1))
         assert await asyncio.gather(*(bench.connect(silent(number)) for number in range(3, 9))) == [TIMEOUT] * 6
         assert bench.dialled.count(open_host(1)) == before + 1
+
+    async def test_and_all_of_them_get_the_word(self) -> None:
+        bench = Bench()
+        await bench.all(open_host(1), open_host(2))
+        bench.raw.shut = TIMEOUT
+        assert await bench.all(*map(silent, range(DOUBT - 1))) == [TIMEOUT] * (DOUBT - 1)
+        bench.clock.now += SLACK + 1
+        assert await asyncio.gather(*(bench.connect(silent(number)) for number in range(3, 9))) == [WITHHELD] * 6
 
     async def test_an_address_family_has_its_own(self) -> None:
         bench = Bench()
@@ -264,6 +273,14 @@ class TestDnsOnlyMode:
         bench.raw.hold = bench.raw.shut = None
         bench.clock.now += TRIAL_LAST
         assert await bench.connect(open_host(51)) is None
+
+    async def test_the_prober_tells_it_from_faults_that_the_system_reports(self) -> None:
+        bench = await self.opened()
+        found = await SmtpProber(SETTINGS, bench.dialer, bench.background).probe(open_host(1))
+        assert isinstance(found, LocalFault)
+        assert found.withheld
+        dialer = FakeDialer({open_host(1): ConnectProblem.LOCAL})
+        assert await SmtpProber(SETTINGS, dialer, bench.background).probe(open_host(1)) == LocalFault("local")
 
     async def test_it_is_told_why(self) -> None:
         bench = await self.opened()
