@@ -40,6 +40,7 @@ _PATIENCE: Final = 2.0
 """Seconds for what has the port to say what it is."""
 _LONGEST_PAGE: Final = 256 * 1024
 _VERSION: Final = re.compile(rb'mxcheck_build_info\{version="([^"]{1,40})"\}')
+_DNS_ONLY: Final = re.compile(rb'mxcheck_egress_up\{family="(v[46])"\} 0\.')
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -170,13 +171,12 @@ async def _port(settings: Settings, tools: Instruments) -> PortFacts:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return PortFacts(Listening.REFUSED, error.strerror or str(error))
-        version = await _version_at(str(address[0]), port, tools.dialer)
-        return PortFacts(Listening.OURS, version) if version else PortFacts(Listening.TAKEN)
+        return await _served(str(address[0]), port, tools.dialer)
     return PortFacts(Listening.FREE)
 
 
-async def _version_at(address: str, port: int, dialer: Dialer) -> str:
-    """Return the version of the service that is there; empty when it is something else."""
+async def _served(address: str, port: int, dialer: Dialer) -> PortFacts:
+    """Return what the service that is there tells of itself, if it is one."""
     page = b""
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -189,5 +189,7 @@ async def _version_at(address: str, port: int, dialer: Dialer) -> str:
                 connection.close()
     except (ConnectError, OSError):
         pass
-    match = _VERSION.search(page)
-    return match[1].decode("ascii", "replace") if match else ""
+    if match := _VERSION.search(page):
+        dns_only = tuple(family.decode() for family in _DNS_ONLY.findall(page))
+        return PortFacts(Listening.OURS, match[1].decode("ascii", "replace"), dns_only)
+    return PortFacts(Listening.TAKEN)

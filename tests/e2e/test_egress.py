@@ -211,9 +211,11 @@ async def test_a_reload_does_not_forget_it(world: World) -> None:
     with Service(world.settings()) as service:
         await verdicts(service, range(ENOUGH))
         assert not await up(service)
-        changed = world.settings() | {"server": {"log_level": "debug"}}
+        changed = world.settings() | {"server": {"port": int(service.url.rpartition(":")[2])}}
         changed["mx_check"] = changed["mx_check"] | {"expire": 80000}
-        write_config(config_of(service).parent, changed)
+        config = write_config(config_of(service).parent, changed)
+        ((status, text), *_) = (await examine(config)).of("egress")
+        assert (status, "is in DNS-only mode over IPv4" in text) == ("warn", True)
         assert "mx_check.expire" in (await service.reload()).body["settings"]["changed"]
         assert not await up(service)
         changed["improvements"] = {"circuit_breaker": False}
