@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from mxcheck_service.core.maplist import Maps
 from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.doctor.examination import Instruments
+from mxcheck_service.egress import LABELS, Egress
 from mxcheck_service.log import reconfigure
 from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
@@ -57,12 +59,14 @@ async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncItera
     """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
     background = Background(most_lingering())
     async with _cache(settings, counts) as cache:
-        resolver = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
+        ares = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
+        resolver, dialer, clock = CountedResolver(ares, counts), TcpDialer(), SystemClock()
+        egress = Egress(dialer, resolver, clock, background, counts)
         try:
-            yield Adapters(cache, CountedResolver(resolver, counts), TcpDialer(), SystemClock(), background, counts)
+            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress)
         finally:
             await background.drain(0)
-            await resolver.close()
+            await ares.close()
 
 
 def most_lingering() -> int:
@@ -142,12 +146,17 @@ def application(
             reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others)
             _count(built, state, metrics)
             reloader.report()
-            state.begin(checker(settings, library.maps(settings.mx_check).maps, built), built.cache, reloader)
-            watching = asyncio.create_task(reloader.watch())
+            state.begin(
+                checker(settings, library.maps(settings.mx_check).maps, built), built.cache, reloader, built.egress
+            )
+            watching = [asyncio.create_task(reloader.watch())]
+            if built.egress:
+                watching.append(asyncio.create_task(built.egress.watch()))
             try:
                 yield
             finally:
-                await _cancelled(watching)
+                for task in watching:
+                    await _cancelled(task)
 
     app.cleanup_ctx.append(world)
     return app
@@ -280,6 +289,9 @@ def _count(world: Adapters, state: State, metrics: Metrics) -> None:
     metrics.lingering_probes.read_from(lambda: world.background.lingering)
     if isinstance(resolver := world.resolver, CountedResolver):
         metrics.dns_failures_in_a_row.read_from(lambda: resolver.failures)
+    if egress := world.egress:
+        for family, label in LABELS.items():
+            metrics.egress_up.read_own(partial(egress.up, family), label)
     far = world.cache.far if isinstance(world.cache, NearCache) else world.cache
     if isinstance(far, RedisCache):
         metrics.redis_up.read_own(lambda: far.up)

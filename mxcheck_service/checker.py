@@ -19,6 +19,7 @@ from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, 
 from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
+from mxcheck_service.egress import Egress
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
 from mxcheck_service.politeness import NoLimit, Turns
@@ -95,6 +96,8 @@ class Adapters:
     background: Background
     counts: Counts = UNCOUNTED
     turns: Turns = field(default_factory=NoLimit)
+    egress: Egress | None = None
+    """None: nobody watches whether the way out is open."""
 
 
 class Checker:
@@ -129,7 +132,10 @@ class Checker:
         self._looked_up = {origin: counts.domain_duration.timer(origin) for origin in (Origin.CACHE, Origin.FRESH)}
         self._outlived = {ended: counts.outlived.tick(ended) for ended in Ended}
         self._crashed = counts.crashes.tick()
-        smtp = SmtpProber(settings, improvements, adapters.dialer, adapters.background)
+        dialer = adapters.dialer
+        if adapters.egress is not None:
+            dialer = adapters.egress.guard(dialer, settings, improvements, cache)
+        smtp = SmtpProber(settings, improvements, dialer, adapters.background)
         prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(

@@ -22,7 +22,8 @@ from mxcheck_service.cache import surgery
 from mxcheck_service.cache.layers import CacheLayers, Layer
 from mxcheck_service.cache.surgery import LAYERS, NoSuchKey
 from mxcheck_service.config import ConfigError
-from mxcheck_service.doctor.examination import examine, target
+from mxcheck_service.core.endpoint import endpoint
+from mxcheck_service.doctor.examination import examine
 from mxcheck_service.doctor.judgement import judge
 from mxcheck_service.doctor.rows import Row, exit_code
 from mxcheck_service.importing.convert import convert
@@ -197,7 +198,7 @@ def _bulk(arguments: argparse.Namespace) -> int:
 
 def _target(text: str) -> tuple[str, int | None]:
     try:
-        return target(text)
+        return endpoint(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(escape(str(error))) from None
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import yaml
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.networks import parse_ip, parse_network
 from mxcheck_service.core.settings import PRESETS, RECOMMENDED, Improvements, MxCheckSettings
@@ -184,6 +185,11 @@ def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     for network in settings.mx_check.local_addrs:
         if parse_network(network) is None:
             yield ("mx_check.local_addrs",), f"{network!r} is not an IP address or network"
+    for host in settings.improvements.egress_check:
+        try:
+            endpoint(host)
+        except ValueError as error:
+            yield ("improvements.egress_check",), str(error)
     for server in settings.dns.nameservers:
         if not _is_nameserver(server):
             yield ("dns.nameservers",), f"{server!r} is not an IP address, `ip:port` or `[ipv6]:port`"

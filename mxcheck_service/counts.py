@@ -154,6 +154,10 @@ class Counts:
     """`Complaint`."""
     late_greetings: Counter = _NOTHING
     """`Verdict`."""
+    openings: Counter = _NOTHING
+    """`FAMILIES`: the circuit breaker opened."""
+    withheld: Counter = _NOTHING
+    """`FAMILIES`: connections that it did not let be tried."""
 
 
 UNCOUNTED: Final = Counts()

@@ -24,6 +24,8 @@ _MOST_ASKED: Final = 5_000
 """Questions after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has
 no other bound: about 1.7 KB for each name of a long list."""
 
+_UNCONFIGURED: Final = ("127.0.0.1",)
+
 
 class AresResolver:
     """A `Resolver` that asks the given servers (`ip` or `ip:port`; none: those of the system).
@@ -68,6 +70,15 @@ class AresResolver:
     def _open(self) -> "_Channel":
         return _Channel(aiodns.DNSResolver(**self._options))
 
+    def _renewed(self) -> "_Channel":
+        """Return a new channel, or the former as long as the new one does not know whom to ask.
+
+        Without a file descriptor left c-ares cannot read resolv.conf, says nothing, and asks this host ever after.
+        """
+        former, fresh = self._channel, self._open()
+        nobody = tuple(fresh.resolver.nameservers) == _UNCONFIGURED != tuple(former.resolver.nameservers)
+        return former if nobody else fresh
+
     async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
         """Return the data of the records of the type asked for.
 
@@ -76,7 +87,7 @@ class AresResolver:
         if not _LOOKUP_NAME.fullmatch(name):
             return NotFound(nxdomain=True)
         if self._channel.asked >= _MOST_ASKED:
-            self._channel = self._open()
+            self._channel = self._renewed()
         channel = self._channel
         channel.asked += 1
         channel.open += 1

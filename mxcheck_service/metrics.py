@@ -87,6 +87,15 @@ class Metrics(Collector):
         self.complaints = Counter(
             "mxcheck_probe_complaints", "Greetings that turn our own address away, by why.", about=Complaint
         )
+        self.egress_up = Mean(
+            "mxcheck_egress_up", "Part of the workers that probe; the others are in DNS-only mode.", family=FAMILIES
+        )
+        self.egress_openings = Counter(
+            "mxcheck_egress_openings", "Times that DNS-only mode began, in each worker.", family=FAMILIES
+        )
+        self.probes_withheld = Counter(
+            "mxcheck_probes_withheld", "Probes that DNS-only mode did not let be made.", family=FAMILIES
+        )
         self.probe_locks = Counter("mxcheck_probe_locks", "Probe locks, by how they were found.", result=Lock)
         self.inflight_waits = Counter(
             "mxcheck_inflight_waits",
@@ -160,6 +169,8 @@ class Metrics(Collector):
             limited=self.probes_limited,
             complaints=self.complaints,
             late_greetings=self.late_greetings,
+            openings=self.egress_openings,
+            withheld=self.probes_withheld,
         )
 
     def fold(self) -> None:

@@ -52,12 +52,14 @@ class Resolver(Protocol):
 
 
 class ConnectProblem(StrEnum):
-    """Why no connection came about; LOCAL is a fault on our side of the network."""
+    """Why no connection came about. LOCAL is a fault on our side of the network; WITHHELD: such a fault is supposed, so
+    it was not tried, or its failure is not believed."""
 
     REFUSED = "refused"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     LOCAL = "local"
+    WITHHELD = "withheld"
 
 
 class ConnectError(Exception):
@@ -113,9 +115,13 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class LocalFault:
-    """The probe told nothing: our own network kept it from the target."""
+    """The probe told nothing: our own network kept it from the target.
+
+    `withheld`: it is supposed to be at fault, since others could not be reached; the system has reported nothing.
+    """
 
     reason: str
+    withheld: bool = False
 
 
 class Prober(Protocol):

@@ -49,6 +49,8 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 case ConnectProblem.LOCAL:
                     return LocalFault(str(error))
+                case ConnectProblem.WITHHELD:
+                    return LocalFault(str(error), withheld=True)
         connected = asyncio.get_running_loop().time()
         if not self._settings.verify_greeting:
             connection.close()

@@ -167,7 +167,7 @@ class Probing:
                 connect_ms = None if connect_seconds is None else round(connect_seconds * 1000, 3)
                 provisional: dict[str, Fact] = {"provisional": True} if settling else {}
                 trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines, **provisional)
-            case LocalFault(reason) if self._improvements.blame_local_errors:
+            case LocalFault(reason, withheld) if self._improvements.blame_local_errors and not withheld:
                 probed = Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 trace.did("probe", ip=ip, verdict=str(probed.outcome), local_fault=reason)
             case LocalFault(reason):

@@ -119,23 +119,24 @@ class Gauge(Counter):
 class Mean(Gauge):
     """What each process tells of itself: told as the mean over those that tell anything, not at all when none does."""
 
-    def __init__(self, name: str, meaning: str) -> None:
-        super().__init__(name, meaning, size=2)
-        self._own: Callable[[], float | None] = lambda: None
+    def __init__(self, name: str, meaning: str, **labels: Iterable[object]) -> None:
+        super().__init__(name, meaning, size=2, **labels)
+        self._own: dict[int, Callable[[], float | None]] = {}
 
-    def read_own(self, read: Callable[[], float | None]) -> None:
-        """Take it from an object from now on; None: there is nothing to tell."""
-        self._own = read
+    def read_own(self, read: Callable[[], float | None], *values: object) -> None:
+        """Take the series with these label values from an object from now on; None: there is nothing to tell."""
+        self._own[self.place(values)] = read
 
     def fold(self) -> None:
-        number = self._own()
-        self.cells[0], self.cells[1] = (0, 0) if number is None else (1, number)
+        for place, read in self._own.items():
+            number = read()
+            self.cells[place], self.cells[place + 1] = (0, 0) if number is None else (1, number)
 
     def told(self, numbers: Sequence[float]) -> Metric:
-        metric = GaugeMetricFamily(self.name, self.meaning)
-        processes, total = numbers
-        if processes:
-            metric.add_metric([], total / processes)
+        metric = GaugeMetricFamily(self.name, self.meaning, labels=self.labels)
+        for values, (processes, total) in self.series(numbers):
+            if processes:
+                metric.add_metric(values, total / processes)
         return metric
 
 

@@ -156,6 +156,21 @@ class CacheLayers:
         except CacheError as error:
             _log.error("probe lock of %s: not released, it expires: %s", ip, error)
 
+    async def take_back(self, ips: Sequence[str], verdict: Verdict) -> int:
+        """Delete this verdict on those of the addresses that still have it; return how many had it.
+
+        One that another worker publishes in between goes with it, which costs a probe and no more.
+        """
+        keys = [self._key("i", ip) for ip in ips]
+        try:
+            values = await self._backend.get_many(keys)
+            stale = [key for key, value in zip(keys, values, strict=True) if value == codec.encode(Outcome(verdict))]
+            await asyncio.gather(*map(self._backend.delete, stale))
+        except CacheError as error:
+            _log.error("verdicts %s on %d addresses: not taken back, they expire: %s", verdict, len(ips), error)
+            return 0
+        return len(stale)
+
     def known_for(self, key: str, value: str) -> float:
         """Return for how many seconds more a key is known to hold a value (see `CacheBackend.known_for`)."""
         return self._backend.known_for([(key, value)])

@@ -216,6 +216,12 @@ class Improvements:
     """Seconds without a greeting after which an accepted connection is gd for the time being; null: it ends as tr."""
     greeting_patience: Timeout = 300.0
     """Seconds from the connect that such a greeting is waited for in the background (RFC 5321 section 4.5.3.2.1)."""
+    circuit_breaker: bool = True
+    """When nobody answers any more, our own network is supposed to be at fault: MX_PROBE_UNAVAILABLE without a probe
+    (but for trials), and the timeouts cached in the last minutes are deleted."""
+    egress_check: tuple[str, ...] = ()
+    """Mail hosts outside of our own network that surely are up, `host` or `host:port`: connected to before a timeout is
+    believed, unless anybody else answers meanwhile; only with `circuit_breaker`. Empty: hosts that answered lately."""
 
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield (settings involved, what is wrong), as `MxCheckSettings.problems` does."""
@@ -246,5 +252,6 @@ REFERENCE = Improvements(
     tolerant_greeting=False,
     believe_521=False,
     slow_greeting=None,
+    circuit_breaker=False,
 )
 PRESETS = {"recommended": RECOMMENDED, "reference": REFERENCE}

@@ -17,11 +17,17 @@ _OPEN_IT: Final = (
 )
 
 
-def egress(settings: Settings, targets: Sequence[Target]) -> Iterator[Row]:
-    """Judge each target, and what they have in common."""
+def egress(settings: Settings, targets: Sequence[Target], dns_only: Sequence[str] = ()) -> Iterator[Row]:
+    """Judge each target, what they have in common, and the families that the running service probes nobody over."""
+    for family in dns_only:
+        found = f"the service that runs is in DNS-only mode over IP{family}: nobody answered it, and nothing is probed"
+        yield warn(_AREA, found, "it ends by itself once somebody answers; see the targets, or name some", _SEE)
     port = settings.mx_check.port
     if not targets:
-        advice = "name two mail hosts that surely are up: mxcheck doctor --target MX1 --target MX2"
+        advice = (
+            "name two mail hosts that surely are up: mxcheck doctor --target MX1 --target MX2, or in the settings, "
+            "where they serve the service, too: improvements.egress_check"
+        )
         yield skip(_AREA, f"no target was named, so whether port {port} is open outwards is not known", advice)
         return
     probed = [target for target in targets if target.address and target.port == port]

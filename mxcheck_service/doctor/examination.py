@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from mxcheck_service.cache.servers import Servers
+from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.model import Family
 from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.doctor.facts import (
@@ -40,6 +40,7 @@ _PATIENCE: Final = 2.0
 """Seconds for what has the port to say what it is."""
 _LONGEST_PAGE: Final = 256 * 1024
 _VERSION: Final = re.compile(rb'mxcheck_build_info\{version="([^"]{1,40})"\}')
+_DNS_ONLY: Final = re.compile(rb'mxcheck_egress_up\{family="(v[46])"\} 0\.')
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -55,24 +56,14 @@ class Instruments:
     clock: Clock
 
 
-def target(text: str) -> tuple[str, int | None]:
-    """Read `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; raises ValueError."""
-    if parse_ip(text) is not None:
-        return text, None
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:  # brackets that are no IPv6 address's, or a port that is no number
-        host, port = None, None
-    if not host or parts.netloc != text or "@" in text or port == 0:
-        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
-    return host, port
-
-
 async def examine(
     settings: Settings, tools: Instruments, targets: Sequence[tuple[str, int | None]], warnings: Sequence[str]
 ) -> Facts:
-    """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds."""
+    """Find out everything, side by side; it takes no longer than the slowest of it, which its timeout bounds.
+
+    Without `targets`, those that the service itself asks are connected to.
+    """
+    targets = targets or [endpoint(text) for text in settings.improvements.egress_check]
     # Before the rest keeps the event loop busy.
     clock = await _clock(tools.clock)
     nameservers = [_nameserver(address, *both, tools.clock) for address, both in tools.nameservers.items()]
@@ -180,13 +171,12 @@ async def _port(settings: Settings, tools: Instruments) -> PortFacts:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             return PortFacts(Listening.REFUSED, error.strerror or str(error))
-        version = await _version_at(str(address[0]), port, tools.dialer)
-        return PortFacts(Listening.OURS, version) if version else PortFacts(Listening.TAKEN)
+        return await _served(str(address[0]), port, tools.dialer)
     return PortFacts(Listening.FREE)
 
 
-async def _version_at(address: str, port: int, dialer: Dialer) -> str:
-    """Return the version of the service that is there; empty when it is something else."""
+async def _served(address: str, port: int, dialer: Dialer) -> PortFacts:
+    """Return what the service that is there tells of itself, if it is one."""
     page = b""
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -199,5 +189,7 @@ async def _version_at(address: str, port: int, dialer: Dialer) -> str:
                 connection.close()
     except (ConnectError, OSError):
         pass
-    match = _VERSION.search(page)
-    return match[1].decode("ascii", "replace") if match else ""
+    if match := _VERSION.search(page):
+        dns_only = tuple(family.decode() for family in _DNS_ONLY.findall(page))
+        return PortFacts(Listening.OURS, match[1].decode("ascii", "replace"), dns_only)
+    return PortFacts(Listening.TAKEN)

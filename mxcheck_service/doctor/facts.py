@@ -117,6 +117,8 @@ class PortFacts:
     listening: Listening
     detail: str = ""
     """The version that serves it, or what the system said."""
+    dns_only: tuple[str, ...] = ()
+    """The address families (`v4`, `v6`) over which it, or some of its workers, probes nobody for the time being."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def judge(settings: Settings, facts: Facts) -> list[Row]:
         *_port(settings, facts.port),
         *_dns(settings, facts.nameservers),
         *cache(settings, facts.cache),
-        *egress(settings, facts.targets),
+        *egress(settings, facts.targets, facts.port.dns_only),
         *_clock(facts.clock),
         *_limits(settings, facts.process),
     ]

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from mxcheck_service.checker import Checker
+from mxcheck_service.egress import Egress
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.reload import Reloader
@@ -44,6 +45,7 @@ class State:
     checker: Checker
     cache: CacheBackend
     reloader: Reloader
+    egress: Egress | None
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -51,11 +53,12 @@ class State:
         self.phase = Phase.STARTING
         self.active = 0
 
-    def begin(self, checker: Checker, cache: CacheBackend, reloader: Reloader) -> None:
+    def begin(self, checker: Checker, cache: CacheBackend, reloader: Reloader, egress: Egress | None = None) -> None:
         """Serve from now on."""
         self.checker = checker
         self.cache = cache
         self.reloader = reloader
+        self.egress = egress
         self.phase = Phase.READY
 
     async def idle(self) -> None:

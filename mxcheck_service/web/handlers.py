@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 
 from mxcheck_service.core.candidates import TooManyAddresses
+from mxcheck_service.egress import Egress
 from mxcheck_service.metrics import CONTENT_TYPE
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
@@ -56,9 +57,11 @@ async def healthz(request: web.Request, state: State) -> web.Response:
 
 
 async def readyz(request: web.Request, state: State) -> web.Response:
-    """Ready to check; 503 while starting and draining. A lost cache degrades the service, it does not unready it."""
+    """Ready to check; 503 while starting and draining. A lost cache or way out degrades it, it does not unready it."""
     phase = state.phase
     components = {"cache": await _cache_state(state.cache)}
+    if state.egress and state.egress.watched:
+        components["egress"] = _egress_state(state.egress)
     ready = phase is Phase.READY
     return web.json_response(
         {"status": phase.value, "components": components},
@@ -123,6 +126,11 @@ def _invalid(error: ValidationError) -> ApiError:
 def _wrong(problems: dict[str, str]) -> ApiError:
     errors: list[FieldProblem] = [{"field": field, "message": message} for field, message in problems.items()]
     return ApiError(422, "the request is not valid", errors)
+
+
+def _egress_state(egress: Egress) -> dict[str, str]:
+    faults = egress.faults()
+    return {"status": "down", "detail": "; ".join(faults)} if faults else {"status": "ok"}
 
 
 async def _cache_state(cache: CacheBackend) -> dict[str, str]:

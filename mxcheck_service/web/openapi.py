@@ -188,7 +188,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
                 200: {"description": "They are.", "content": _json(schema.Readiness, examples.READINESS)},
                 503: {"description": "The service is starting or draining.", "content": _json(schema.Readiness)},
             },
-            description="A lost Redis is told, and does not make the service unready.",
+            description="A lost Redis or way out is told, and does not make the service unready.",
         ),
         ("GET", "/metrics"): Operation(
             "What was counted, for Prometheus",

@@ -190,6 +190,8 @@ class Components(TypedDict):
     """What the service uses."""
 
     cache: Component
+    egress: NotRequired[Component]
+    """The way out to mail hosts, as far as it is watched; `down`: DNS-only mode."""
 
 
 @with_config(_DOCUMENTED)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from mxcheck_service import present
 from mxcheck_service.app import instruments
 from mxcheck_service.config import load
+from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.doctor.examination import examine as find_out
-from mxcheck_service.doctor.examination import target
 from mxcheck_service.doctor.judgement import judge
 from mxcheck_service.doctor.rows import Status, exit_code
 
@@ -32,7 +32,7 @@ async def examine(config: Path, *targets: str) -> Findings:
     """What `mxcheck doctor --json` would print, without the second that a child needs to start."""
     loaded = load(config, {})
     async with instruments(loaded.settings) as tools:
-        facts = await find_out(loaded.settings, tools, [target(text) for text in targets], loaded.warnings)
+        facts = await find_out(loaded.settings, tools, [endpoint(text) for text in targets], loaded.warnings)
     rows = judge(loaded.settings, facts)
     assert all(row.advice for row in rows if row.status is not Status.OK), "what is not well comes with advice"
     return Findings(exit_code(rows), present.health_document(rows))

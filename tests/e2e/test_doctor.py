@@ -10,7 +10,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from mxcheck_service.doctor.examination import target
+from mxcheck_service.core.endpoint import endpoint
 from tests.e2e.doctoring import FAILURES, GOOD, WARNINGS, examine
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
@@ -141,7 +141,7 @@ class TestEgress:
     @pytest.mark.parametrize("words", ["", "a:b", "a:0", "a:70000", "u@a", "a/b", "a\x1b[31mb/", "[::1"])
     def test_what_is_no_target(self, words: str) -> None:
         with pytest.raises(ValueError, match="is not HOST or HOST:PORT"):
-            target(words)
+            endpoint(words)
 
 
 class TestPort:

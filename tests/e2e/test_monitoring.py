@@ -11,9 +11,11 @@ import aiohttp
 import pytest
 import yaml
 
+from mxcheck_service.core.breaker import ENOUGH
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.e2e.test_metrics import Lab, check, told_once
+from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
 from tests.lab.exposition import Exposition
@@ -53,14 +55,21 @@ async def _everything(redis: RedisServer) -> Exposition:
         gone = f"http://127.0.0.1:{free_port()}/map"
         lab.mail("listed.test", scripts.rejects(554, text=b"blocked using bl.example"))
         lab.mail("late.test", scripts.silent())
-        settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone)
-        settings["improvements"] = {"slow_greeting": 0.1, "greeting_patience": 0.2, "probes_globally": 6}
+        settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone, connect_timeout=0.3)
+        settings["improvements"] = {"slow_greeting": 0.1, "greeting_patience": 0.2, "probes_per_network": 2}
         service = stack.enter_context(Service(settings))
         async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
             assert response.status == 500, "a map cannot be fetched"
+        # DNS-only mode begins with the last but one of these, and ends with a trial.
+        for number in range(ENOUGH + 1):
+            lab.dns.set(f"hole{number}.test", "A", dns.a(await lab.peers.add_connect_timeout(f"127.9.{number}.1")))
+        for number in range(ENOUGH + 1):
+            await check(service, f"hole{number}.test")
+        while await check(service, "good.test") != ["gd"]:
+            pass
         await check(service, "good.test", "listed.test", "late.test")
-        # So many at once that even two minutes have no room for all of them.
-        many = [f"many{number}.test" for number in range(12)]
+        # So many in one network that even two minutes have no room for all of them.
+        many = [f"many{number}.test" for number in range(6)]
         for name in many:
             lab.mail(name, scripts.good())
         assert "ratelimited" in await check(service, *many, "none.test")

@@ -17,7 +17,7 @@ ROWS = (
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
-    ("limits", "maphits", "remembered"),
+    ("egress", "limits", "maphits", "remembered"),
     ("names", "probing"),
     ("attempts", "renewal"),
     ("pipeline",),

@@ -97,10 +97,12 @@ def test_exit_code_tells_when_neither_good_nor_bad_was_found_out(world: World, d
     assert cli.main(["check", domain]) == FAILED
 
 
-def test_something_against_the_sender_outweighs_what_was_not_found_out(world: World) -> None:
-    """A bogon beside an address that could not be probed is a symbol with a positive score."""
+def test_something_against_the_sender_outweighs_what_was_not_found_out(world: World, config_file: Path) -> None:
+    """A bogon beside an address that could not be probed is a symbol with a positive score, for those who want it."""
+    config_file.write_text("improvements:\n  blame_mixed_classes: true\n")
     world.resolver = FakeResolver({"mixed.example": mx("mx.example")}, {"mx.example": a(BOGON_IP, FAULTY_IP)})
-    assert cli.main(["check", "mixed.example"]) == AGAINST
+    assert cli.main(["check", "mixed.example", "--config", str(config_file)]) == AGAINST
+    assert cli.main(["check", "mixed.example"]) == FAILED
 
 
 def test_exit_code_tells_when_the_cache_kept_the_probe_from_being_made(world: World) -> None:

@@ -127,3 +127,23 @@ async def test_cache_that_fails_is_a_cache_that_knows_nothing_and_forgets_everyt
     await bench.layers.release(IP)
     assert await bench.layers.claim(IP) is Claim.FAILED
     assert await bench.layers.force_claim(IP) is Claim.FAILED
+
+
+async def test_only_the_verdict_that_is_not_believed_is_taken_back() -> None:
+    bench = Bench()
+    entries = {"11.0.0.1": "tc", "11.0.0.2": "gd", "11.0.0.3": "l", "11.0.0.4": "tr", "11.0.0.5": "tc"}
+    for ip, value in entries.items():
+        await bench.memory.set(f"rmx:i:{ip}", value, 1000)
+    assert await bench.layers.take_back([*list(entries)[:4], "11.0.0.6"], Verdict.TIMEOUT_CONNECT) == 1
+    del entries["11.0.0.1"]
+    assert {key: value for key, (value, _) in bench.entries().items()} == {
+        f"rmx:i:{ip}": value for ip, value in entries.items()
+    }
+
+
+@pytest.mark.parametrize("failing", ["get_many", "delete"])
+async def test_what_cannot_be_taken_back_is_logged(failing: str, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(failing=(failing,))
+    await bench.memory.set(KEY, "tc", 1000)
+    assert await bench.layers.take_back([IP], Verdict.TIMEOUT_CONNECT) == 0
+    assert "verdicts tc on 1 addresses: not taken back" in caplog.text

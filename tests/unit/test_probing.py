@@ -12,6 +12,7 @@ import pytest
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
+from mxcheck_service.ports import LocalFault
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import LONGEST_POLL
@@ -259,3 +260,10 @@ async def test_garbage_that_cannot_be_overwritten_is_a_failed_claim() -> None:
 async def test_verdict_that_cannot_be_stored_is_used_still() -> None:
     bench = Bench(FakeProber(), failing=["set"])
     assert await bench.attempts(A) == ["gd"]
+
+
+async def test_what_the_circuit_breaker_withholds_is_nobodys_timeout() -> None:
+    """Even where local faults are: nothing was tried, and there is no end to what could be blamed."""
+    bench = Bench(FakeProber({A: LocalFault("DNS-only mode", withheld=True)}), REFERENCE)
+    assert await bench.attempts(A) == ["unavailable"]
+    assert await bench.entry(A) is None
