@@ -50,7 +50,7 @@ KINDS: tuple[Kind, ...] = (
         "name-final-dot",
         about="The sender's domain is written with the final dot.",
         records="@ MX 10 mx\nmx A {good}",
-        recipient_domain="{domain}.",
+        message={"sender": "user@{domain}."},
     ),
     _kind(
         "name-label-63",
@@ -150,18 +150,21 @@ KINDS: tuple[Kind, ...] = (
     _kind(
         "helo-literal",
         about="No sender; HELO is an address literal (RFC 5321 section 4.1.3) of a host that takes mail.",
+        records="out A {good}",
         recipient_domain="[{good}]",
         message={"sender": "", "helo": "[{good}]"},
     ),
     _kind(
         "helo-literal-refused",
         about="No sender; HELO is an address literal of a host that only sends.",
+        records="out A {refused}",
         recipient_domain="[{refused}]",
         message={"sender": "", "helo": "[{refused}]"},
     ),
     _kind(
         "helo-bare-address",
         about="No sender; HELO is an address without the brackets, of a host that takes mail.",
+        records="out A {good}",
         recipient_domain="[{good}]",
         message={"sender": "", "helo": "{good}"},
     ),

@@ -115,12 +115,12 @@ KINDS: tuple[Kind, ...] = (
     _kind(
         "mx-is-a-url",
         about="The only MX is a URL in place of a name.",
-        records="@ MX 10 http://mx\nmx A {good}",
+        records="@ MX 10 http\\058//mx\nmx A {good}",
     ),
     _kind(
         "mx-is-a-url-and-good",
         about="The first MX is a URL in place of a name, the second takes mail.",
-        records="@ MX 10 http://mx\n@ MX 20 mx\nmx A {good}",
+        records="@ MX 10 http\\058//mx\n@ MX 20 mx\nmx A {good}",
     ),
     _kind(
         "mx-with-space-and-good",
