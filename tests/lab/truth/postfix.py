@@ -32,6 +32,8 @@ _BACKOFF: Final = 12
 _CONNECT: Final = 5
 _PORT: Final = 10025
 _PROTOCOLS: Final = {OurSide.DUAL_STACK: "all", OurSide.V6_ONLY: "ipv6"}
+_OWN: Final = {OurSide.V6_ONLY: "::1"}
+"""Where Postfix takes messages, if not at 127.0.0.1: an address of the one family it is to have."""
 _STATUS = re.compile(r"/(?:smtp|error)\[\d+\]: \w+: to=<[^@>]*@([^>]*)>, .*?\bstatus=(\w+) \((.*)\)$", re.MULTILINE)
 _DNS_FAILS_FOR_NOW = re.compile(r"Name service error for name=\S+ type=\w+: Host not found, try again")
 
@@ -60,6 +62,7 @@ class Deliverer:
     def __init__(self, here: Namespace, side: OurSide) -> None:
         self._here = here
         self._side = side
+        self._own = _OWN.get(side, "127.0.0.1")
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="mxcheck-truth-")
@@ -68,7 +71,7 @@ class Deliverer:
         try:
             command = self._here.command(*self._prepare())
             self._child = Child("postfix", command, self.folder / "stdio.log")
-            self._child.start(lambda: accepts_connections("127.0.0.1", _PORT), within=30.0)
+            self._child.start(lambda: accepts_connections(self._own, _PORT), within=30.0)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -106,7 +109,7 @@ class Deliverer:
 
     def _submit(self, domain: str) -> tuple[str, str]:
         recipient = f"user@{domain}"
-        with smtplib.SMTP("127.0.0.1", _PORT, timeout=30) as client:
+        with smtplib.SMTP(self._own, _PORT, timeout=30) as client:
             client.ehlo("lab.test")
             # From nobody, so that nothing is returned to anybody.
             client.mail("", [] if domain.isascii() else ["SMTPUTF8"])
@@ -131,8 +134,8 @@ class Deliverer:
             "maillog_file_prefixes": self.folder,
             "myhostname": "sender.truth.example",
             "mydestination": "",
-            "mynetworks": "127.0.0.0/8",
-            "inet_interfaces": "127.0.0.1",
+            "mynetworks": "127.0.0.0/8, [::1]/128",
+            "inet_interfaces": self._own,
             "inet_protocols": _PROTOCOLS.get(self._side, "ipv4"),
             "smtp_bind_address": OURS[0],
             "smtp_bind_address6": OURS[1],
@@ -153,7 +156,7 @@ class Deliverer:
         config.joinpath("master.cf").write_text(
             "\n".join(
                 [
-                    f"127.0.0.1:{_PORT} inet n - n - - smtpd",
+                    f"[{self._own}]:{_PORT} inet n - n - - smtpd",
                     "smtp unix - - n - 400 smtp",
                     "error unix - - n - - error",
                     "retry unix - - n - - error",

@@ -5,6 +5,7 @@ with World(kinds, OurSide.SOUND) as world:
     with world.service(settings) as service: ...
 """
 
+import ipaddress
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from tests.lab.service import Service
 from tests.lab.truth.kind import Kind, OurSide, Truth
 from tests.lab.truth.mtas import SERVERS
 from tests.lab.truth.names import Names, Unbound
-from tests.lab.truth.namespaces import Namespace, Namespaces, firewall_drops, firewall_rejects, no_route
-from tests.lab.truth.plan import NETWORKS, Plan
+from tests.lab.truth.namespaces import NAT64, Namespace, Namespaces, firewall_drops, firewall_rejects, no_route
+from tests.lab.truth.plan import NETWORKS, Place, Plan
 from tests.lab.truth.postfix import Deliverer, truth
 
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class World:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mxcheck-world-")))
             self._places = folder / "places"
             scripted = [place for place in self.plan.places if place.behaviour not in SERVERS]
+            if self.side is OurSide.V6_ONLY:
+                scripted += [behind_nat64(place) for place in scripted if "." in place.address]
             self._places.write_text("".join(f"{place.address} {place.behaviour}\n" for place in scripted))
             for behaviour, server in SERVERS.items():
                 addresses = [place.address for place in self.plan.places if place.behaviour == behaviour]
@@ -108,6 +111,12 @@ class World:
         dns = {"nameservers": [_DEAD_RESOLVER if dead else Unbound.nameserver]}
         with _inside(self.here, Service({"dns": dns, **settings}, **options)) as service:
             yield service
+
+
+def behind_nat64(place: Place) -> Place:
+    """Return the same host at the IPv6 address that NAT64 gives it (RFC 6052 section 2.2)."""
+    address = ipaddress.IPv6Network(NAT64)[int(ipaddress.IPv4Address(place.address))]
+    return Place(str(address), place.behaviour)
 
 
 @contextmanager
