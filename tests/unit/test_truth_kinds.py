@@ -1,8 +1,10 @@
 """The list of kinds of mail domain is whole: what each says can be run, and no two say the same."""
 
+import asyncio
 import ipaddress
 import pkgutil
 import re
+import socket
 from collections import Counter
 from itertools import pairwise
 
@@ -12,8 +14,12 @@ from mxcheck_service.core.candidates import Envelope, candidates
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.web.schema import CheckRequest
 from tests.lab.truth import kinds
+from tests.lab.truth.front import BEHAVIOURS
 from tests.lab.truth.kind import Kind, OurSide
 from tests.lab.truth.kinds import ALL
+from tests.lab.truth.mtas import SERVERS
+from tests.lab.truth.peers import Peer
+from tests.lab.truth.plan import DELEGATED
 
 _ZONE = "truth.test"
 _PLACEHOLDER = re.compile(r"\{([a-z0-9-]+)(?:\.[1-9][0-9]*)?(\.v6)?\}")
@@ -78,6 +84,31 @@ def test_every_behaviour_is_one_that_the_world_has() -> None:
         assert {found[1] for found in _PLACEHOLDER.finditer(text)} - {"domain"} <= _HOSTS, kind.name
         assert "{" not in _PLACEHOLDER.sub("", text), f"{kind.name}: a malformed placeholder"
         assert set(kind.dns.values()) <= _DNS, kind.name
+
+
+async def test_every_behaviour_is_one_that_something_plays() -> None:
+    assert set(BEHAVIOURS) | DELEGATED == _DNS
+    played = _HOSTS - set(SERVERS) - {"refused", "unreachable", "prohibited", "blackhole"}
+    results = await asyncio.gather(*map(_play, sorted(played)))
+    assert [behaviour for behaviour, known in results if not known] == []
+
+
+async def _play(behaviour: str) -> tuple[str, bool]:
+    """The behaviour, and whether a scripted host knows it; who waits for the client, or to greet, does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    try:
+        await asyncio.wait_for(Peer(reader, writer, 0).behave(behaviour), 0.2)
+    except TimeoutError:
+        return behaviour, True
+    except ValueError:
+        return behaviour, False
+    finally:
+        writer.close()
+        ours.close()
+    return behaviour, True
 
 
 def test_every_behaviour_is_needed() -> None:
