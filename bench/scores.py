@@ -12,12 +12,14 @@ UNSETTLED: Final = frozenset({"inflight", "ratelimited"})
 
 
 class Seen(NamedTuple):
-    """One answer of the service: the verdict, the message's score, seconds, probes made for it."""
+    """One answer of the service: the verdict, the message's score, seconds, whether it came after its deadline; and the
+    connections to mail hosts that went out for it, also after it."""
 
     verdict: str
     score: float
     seconds: float
-    probes: int
+    late: bool = False
+    connections: int = 0
 
     @property
     def alarm(self) -> bool:
@@ -43,8 +45,10 @@ class Totals:
     """Unknowable ones with a positive score, which is neither right nor wrong."""
     seconds_median: float
     seconds_most: float
-    probes: int
-    probes_most: int
+    connections: int
+    connections_most: int
+    late: Sequence[str]
+    """Answered after the deadline."""
 
     @classmethod
     def of(cls, seen: Mapping[str, Seen], truths: Mapping[str, Truth]) -> "Totals":
@@ -52,7 +56,7 @@ class Totals:
             return [name for name, one in seen.items() if truths[name] is truth and one.alarm is alarm]
 
         seconds = [one.seconds for one in seen.values()]
-        probes = [one.probes for one in seen.values()]
+        connections = [one.connections for one in seen.values()]
         return cls(
             false_alarms=named(Truth.YES, alarm=True),
             true_alarms=named(Truth.NO, alarm=True),
@@ -60,8 +64,9 @@ class Totals:
             blamed_unknowable=named(Truth.UNKNOWABLE, alarm=True),
             seconds_median=statistics.median(seconds),
             seconds_most=max(seconds),
-            probes=sum(probes),
-            probes_most=max(probes),
+            connections=sum(connections),
+            connections_most=max(connections),
+            late=[name for name, one in seen.items() if one.late],
         )
 
     def row(self, name: str) -> list[str]:
@@ -74,8 +79,9 @@ class Totals:
             str(len(self.blamed_unknowable)),
             f"{self.seconds_median:.2f}",
             f"{self.seconds_most:.2f}",
-            str(self.probes),
-            str(self.probes_most),
+            str(self.connections),
+            str(self.connections_most),
+            str(len(self.late)),
         ]
 
 
@@ -87,8 +93,9 @@ HEAD: Final = (
     "unknowable with a score",
     "seconds, median",
     "seconds, most",
-    "probes",
-    "most probes for a domain",
+    "connections",
+    "most connections for a check",
+    "after the deadline",
 )
 
 

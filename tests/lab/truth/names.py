@@ -72,12 +72,13 @@ class Names:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mxcheck-front-")))
             faults = folder / "faults"
             faults.write_text("".join(f"{name} {kind} {fault}\n" for (name, kind), fault in self._plan.faults.items()))
-            for address, *words in ((THEIRS[0], str(faults), parent.nameserver), (_LAME,)):
-                front = Child(
-                    "front", [sys.executable, "-m", "tests.lab.truth.front", address, *words], folder / address
-                )
+            self._fronts = {
+                words[0]: Child("front", [sys.executable, "-m", "tests.lab.truth.front", *words], folder / words[0])
+                for words in ((THEIRS[0], str(faults), parent.nameserver), (_LAME,))
+            }
+            for front in self._fronts.values():
                 stack.callback(front.stop)
-                front.start(partial(accepts_connections, address, 53))
+            self.begin_anew()
             self._stack = stack.pop_all()
         return self
 
@@ -85,6 +86,12 @@ class Names:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def begin_anew(self) -> None:
+        """Let the servers forget what they have been asked."""
+        for address, front in self._fronts.items():
+            front.stop()
+            front.start(partial(accepts_connections, address, 53))
 
 
 class Unbound:
@@ -106,7 +113,7 @@ class Unbound:
         config.write_text(self._config(folder))
         try:
             self._child = Child("unbound", [find_program("unbound"), "-d", "-c", str(config)], folder / "log")
-            self._child.start(partial(accepts_connections, self.nameserver, 53))
+            self.begin_anew()
         except BaseException:
             self._folder.cleanup()
             raise
@@ -117,6 +124,11 @@ class Unbound:
     ) -> None:
         self._child.stop()
         self._folder.cleanup()
+
+    def begin_anew(self) -> None:
+        """Empty its cache, of what it knows about servers as well."""
+        self._child.stop()
+        self._child.start(partial(accepts_connections, self.nameserver, 53))
 
     def _config(self, folder: Path) -> str:
         modules = "dns64 validator iterator" if self._dns64 else "validator iterator"

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -67,6 +68,14 @@ class Plan:
         """Return the fields of the request that checks this kind."""
         fields = {name: self._filled(kind, text) for name, text in kind.message.items()}
         return fields or {"sender": f"user@{self.domain(kind)}"}
+
+    def by_kind(self, counted: Mapping[str, int]) -> Counter[str]:
+        """Return what was counted by address as counts by the name of the kind whose address it is; "" is nobody's."""
+        owners = {address: name for (name, _), address in self._addresses.items()}
+        found: Counter[str] = Counter()
+        for address, times in counted.items():
+            found[owners.get(address, "")] += times
+        return found
 
     def _add(self, kind: Kind) -> None:
         name = f"{kind.name}.{ZONE}"

@@ -83,8 +83,8 @@ class Deliverer:
         self._child.stop()
         self._folder.cleanup()
 
-    def deliver(self, domains: Iterable[str]) -> Mapping[str, tuple[str, str]]:
-        """Try to deliver to user@ each domain; return (status, reason) by domain, as given.
+    def deliver(self, domains: Iterable[str], within: float = TRIES_SECONDS) -> Mapping[str, tuple[str, str]]:
+        """Try to deliver to user@ each domain, for so many seconds; return (status, reason) by domain, as given.
 
         `refused` is a domain to which Postfix will not even take a message.
         """
@@ -97,7 +97,7 @@ class Deliverer:
             return all(found.get(domain, ("",))[0] in ("sent", "bounced") for domain in open_ones)
 
         with suppress(StillWaiting):  # those that are not have had their time
-            poll_until(settled, TRIES_SECONDS, "every message delivered or returned")
+            poll_until(settled, within, "every message delivered or returned")
         found = statuses(self.log)
         return {domain: found.get(domain.lower(), told[domain]) for domain in wanted}
 

@@ -8,6 +8,7 @@ with World(kinds, OurSide.SOUND) as world:
 import ipaddress
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from tests.lab.truth.mtas import SERVERS
 from tests.lab.truth.names import Names, Unbound
 from tests.lab.truth.namespaces import NAT64, Namespace, Namespaces, firewall_drops, firewall_rejects, no_route
 from tests.lab.truth.plan import NETWORKS, Place, Plan
-from tests.lab.truth.postfix import Deliverer, truth
+from tests.lab.truth.postfix import TRIES_SECONDS, Deliverer, truth
+from tests.lab.truth.wire import Wire
 
 T = TypeVar("T")
 
@@ -68,9 +70,10 @@ class World:
                 folder / "peers.log",
             )
             stack.callback(self._peers.stop)
-            self.begin_anew()
-            stack.enter_context(_inside(self.there, Names(self.plan)))
-            stack.enter_context(_inside(self.here, Unbound(self.plan, dns64=self.side is OurSide.V6_ONLY)))
+            self._start_peers()
+            self._names = stack.enter_context(_inside(self.there, Names(self.plan)))
+            self._resolver = Unbound(self.plan, dns64=self.side is OurSide.V6_ONLY)
+            stack.enter_context(_inside(self.here, self._resolver))
             self.here.resolve_with(f"nameserver {Unbound.nameserver}\noptions timeout:2 attempts:2\n")
             if self.side in _BREAK:
                 _BREAK[self.side](spaces)
@@ -83,13 +86,27 @@ class World:
         self._stack.close()
 
     def begin_anew(self) -> None:
-        """Let every scripted host forget whom it has seen."""
+        """Let every scripted host and name server forget whom it has seen, and our resolver what it was told."""
         self._peers.stop()
+        self._start_peers()
+        self.there.run(self._names.begin_anew)
+        self.here.run(self._resolver.begin_anew)
+
+    def _start_peers(self) -> None:
         started = self._peers.log.count("ready")
         self.there.run(self._peers.start, lambda: self._peers.log.count("ready") > started)
 
-    def truths(self) -> dict[str, Told]:
-        """Return what is known about each kind, by name. Takes about two minutes."""
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], Counter[str]]]:
+        """Give a function that returns how often each kind's hosts were connected to, since it was last called.
+
+        By name; "" stands for addresses that are no kind's own.
+        """
+        with _inside(self.here, Wire()) as wire:
+            yield lambda: self.plan.by_kind({_as_ipv4(address): times for address, times in wire.taken().items()})
+
+    def truths(self, within: float = TRIES_SECONDS) -> dict[str, Told]:
+        """Return what is known about each kind, by name; `within`: seconds that Postfix has for its tries."""
         told = {
             kind.name: Told(Truth.UNKNOWABLE, kind.unknowable)
             for kind in self.plan.kinds
@@ -97,7 +114,7 @@ class World:
         }
         asked = {kind.name: self.plan.domain(kind) for kind in self.plan.kinds if kind.name not in told}
         with _inside(self.here, Deliverer(self.here, self.side)) as postfix:
-            statuses = self.here.run(postfix.deliver, asked.values())
+            statuses = self.here.run(postfix.deliver, asked.values(), within)
         for name, domain in asked.items():
             status, reason = statuses[domain]
             told[name] = Told(truth(status, reason), f"{status}: {reason}")
@@ -105,7 +122,7 @@ class World:
 
     @contextmanager
     def service(self, settings: Mapping[str, Any], **options: Any) -> Iterator[Service]:
-        """Run the service on our side; each one meets hosts that have seen nobody."""
+        """Run the service on our side; each one meets a world that has seen nobody."""
         self.begin_anew()
         dead = self.side is OurSide.RESOLVER_DEAD
         dns = {"nameservers": [_DEAD_RESOLVER if dead else Unbound.nameserver]}
@@ -117,6 +134,12 @@ def behind_nat64(place: Place) -> Place:
     """Return the same host at the IPv6 address that NAT64 gives it (RFC 6052 section 2.2)."""
     address = ipaddress.IPv6Network(NAT64)[int(ipaddress.IPv4Address(place.address))]
     return Place(str(address), place.behaviour)
+
+
+def _as_ipv4(address: str) -> str:
+    """Return the address behind NAT64, if it is of one; else as it is."""
+    prefix, number = ipaddress.ip_network(NAT64), ipaddress.ip_address(address)
+    return str(ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)) if number in prefix else address
 
 
 @contextmanager
