@@ -168,6 +168,25 @@ def test_name_to_look_up(text: str, name: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        pytest.param(f"{L64}.Example", f"{L64}.example", id="label-of-64-octets"),
+        pytest.param("a..example", "a..example", id="empty-label"),
+        pytest.param(".example", ".example", id="empty-label-first"),
+        pytest.param("a" * 512, "a" * 512, id="name-of-512-octets"),
+        pytest.param("a" * 513, None, id="name-of-513-octets"),
+        pytest.param("..", None, id="nothing-but-dots"),
+        pytest.param("a b.example", None, id="blank"),
+        pytest.param("a:b..example", None, id="colon-of-the-cache-key"),
+        pytest.param("192.0.2.1", None, id="literal"),
+        pytest.param("a.example", "a.example", id="name-that-can-be"),
+    ],
+)
+def test_name_that_cannot_be_in_dns_is_kept_when_asked_for(text: str, name: str | None) -> None:
+    assert normalize(text, True, True) == name
+
+
+@pytest.mark.parametrize(
     ("envelope", "expected"),
     [
         pytest.param(
