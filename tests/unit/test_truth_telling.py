@@ -52,6 +52,8 @@ def test_what_was_sent_once_stays_sent() -> None:
         ("deferred", "connect to mx.a.test[11.0.1.25]:25: Connection refused", Truth.NO),
         ("deferred", "Name service error for name=a.test type=MX: Host not found, try again", Truth.UNKNOWABLE),
         ("bounced", "Name service error for name=a.test type=AAAA: Host not found", Truth.NO),
+        ("deferred", "Name service error for name=a.test type=AAAA: Host not found", Truth.NO),
+        ("bounced", "Name service error for name=a.test type=MX: Host not found, try again", Truth.NO),
     ],
 )
 def test_what_a_status_tells(status: str, reason: str, told: Truth) -> None:
