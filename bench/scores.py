@@ -1,5 +1,6 @@
 """What verdicts are worth against the truth: pure, for `bench.truth` to fill in and print."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ UNSETTLED: Final = frozenset({"inflight", "ratelimited"})
 
 class Seen(NamedTuple):
     """One answer of the service: the verdict, the message's score, seconds, whether it came after its deadline; and the
-    connections to mail hosts that went out for it, also after it."""
+    connections to mail hosts that went out for it, also after it, and over all of so many looks."""
 
     verdict: str
     score: float
     seconds: float
     late: bool = False
     connections: int = 0
+    looks: int = 1
 
     @property
     def alarm(self) -> bool:
@@ -65,7 +67,7 @@ class Totals:
             seconds_median=statistics.median(seconds),
             seconds_most=max(seconds),
             connections=sum(connections),
-            connections_most=max(connections),
+            connections_most=max(math.ceil(one.connections / one.looks) for one in seen.values()),
             late=[name for name, one in seen.items() if one.late],
         )
 

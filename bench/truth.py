@@ -121,16 +121,19 @@ class Asker:
     def wait_idle(self, within: float) -> None:
         """Return once nothing is looked up in the background any more, or so many seconds have passed."""
         end = time.monotonic() + within
-        while time.monotonic() < end and self._here.run(self._metric, "mxcheck_background_tasks"):
+        while time.monotonic() < end and self._here.run(self._under_way):
             time.sleep(1.0)
+
+    def _under_way(self) -> bool:
+        return any(map(self._metric, ("mxcheck_background_tasks", "mxcheck_lingering_probes")))
 
     def _metric(self, name: str) -> float:
         return Exposition(self._request("GET", "/metrics")).value(name)
 
     def _until(self, settled: bool) -> Callable[[Kind], Seen]:
         def ask(kind: Kind) -> Seen:
-            for _ in range(_LOOKS if settled else 1):
-                seen = self.ask(kind)
+            for looks in range(1, (_LOOKS if settled else 1) + 1):
+                seen = self.ask(kind)._replace(looks=looks)
                 if seen.verdict not in UNSETTLED:
                     break
             return seen

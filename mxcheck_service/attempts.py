@@ -8,18 +8,20 @@ from typing import Final
 
 from mxcheck_service.background import Background
 from mxcheck_service.core.addresses import IpClasses, most_targets
-from mxcheck_service.core.codec import AddressEntry, AddressList, HostEntry
+from mxcheck_service.core.codec import AddressEntry, AddressList, HostEntry, Slot
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.core.model import ClassEvidence, Lookup, Outcome, Verdict
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.maphits import find, without_excluded
 from mxcheck_service.names import Names
-from mxcheck_service.probing import Probing
+from mxcheck_service.probing import Attempt, Probing
 from mxcheck_service.trace import Trace
 
 _TAKES_MAIL: Final = frozenset({Verdict.GOOD, Verdict.ERROR})
 _FINAL: Final = _TAKES_MAIL | {Verdict.BAD_IP, Verdict.SKIP, Verdict.REDIS_ERROR}
 """Verdicts that no other address would change: one takes mail, the operator has spoken, or every lock would fail."""
+_AT_ONCE: Final = 1.0
+"""Seconds within which an attempt has failed at once."""
 _DOUBTS: Final = frozenset({Verdict.DNS_FAIL, Verdict.UNAVAILABLE, Verdict.INFLIGHT, Verdict.RATELIMITED})
 """Verdicts that tell nothing about the address or the name."""
 
@@ -80,6 +82,7 @@ class _Trial:
         self._hosts: list[_Host] = []
         self._seen: set[str] = set()
         self._probes_left = rules.improvements.probe_attempts
+        self._hung_up: deque[tuple[_Host, str]] = deque()
         self._failures: list[tuple[int, Lookup]] = []
         self._doubts: list[tuple[int, Lookup]] = []
         if len(hosts) >= rules.most_targets:
@@ -104,10 +107,16 @@ class _Trial:
         """Return the next step; None when there is none for now."""
         if self._unopened and (self._probes_left or self._unopened[0][1] in self._known):
             return self._open(*self._unopened.popleft())
-        waiting = [host for host in self._hosts if host.untried]
-        if not waiting or not self._probes_left:
+        if not self._probes_left:
             return None
-        return self._try(min(waiting, key=lambda host: (host.tried, host.rank)))
+        if waiting := [host for host in self._hosts if host.untried]:
+            host = min(waiting, key=lambda host: (host.tried, host.rank))
+            return self._try(host, *host.untried.popleft())
+        if self._hung_up:
+            host, ip = self._hung_up.popleft()
+            # What stands in the cache is the verdict of a moment ago, to be written over.
+            return self._try(host, ip, Slot.GARBAGE, again=True)
+        return None
 
     async def _open(self, rank: int, name: str) -> Lookup | None:
         """Find the addresses of a host and what is known of them; try the first one of which nothing is."""
@@ -117,6 +126,10 @@ class _Trial:
             return None if entry is Verdict.NONE else self._word(rank, Lookup(Outcome(entry), self._domain))
         public, classes = rules.classes.partition(entry.ips)
         trace.saw("ip_class", public=list(public), local=list(classes.local), bogon=list(classes.bogon))
+        if self._improvements.stop_at_loopback and rules.classes.any_loopback(entry.ips):
+            # None of its addresses may be used, nor any host after it.
+            self._unopened.clear()
+            public, classes = (), replace(classes, has_public=False)
         if not public:
             return self._word(rank, Lookup(Outcome(Verdict.IP_CLASS_SKIPPED), name, classes=classes))
         if bad := find("bad_ips", rules.maps.bad_ips, public, trace):
@@ -134,7 +147,9 @@ class _Trial:
             elif word := self._word(rank, Lookup(known, name, classes=classes, cached=True)):
                 return word
         self._hosts.append(host)
-        return await self._try(host) if host.untried and self._probes_left else None
+        if not host.untried or not self._probes_left:
+            return None
+        return await self._try(host, *host.untried.popleft())
 
     async def _in_order(self, ips: Sequence[str]) -> list[tuple[str, AddressEntry | None]]:
         """Return the addresses with what is cached of them, those first of which something is.
@@ -147,11 +162,14 @@ class _Trial:
         order = sorted(entries, key=lambda item: item[1] is None)
         return order[:1] if self._improvements.probe_attempts == 1 else order
 
-    async def _try(self, host: _Host) -> Lookup | None:
-        ip, known = host.untried.popleft()
+    async def _try(self, host: _Host, ip: str, known: AddressEntry | None, *, again: bool = False) -> Lookup | None:
         host.tried += 1
         self._probes_left -= 1
+        began = asyncio.get_running_loop().time()
         attempt = await self._rules.probing.attempt(ip, known, self._trace, host.name)
+        at_once = asyncio.get_running_loop().time() - began < _AT_ONCE
+        if self._improvements.try_again and not again and at_once and _hung_up(attempt):
+            self._hung_up.append((host, ip))
         return self._word(host.rank, Lookup(attempt.outcome, host.name, classes=host.classes, cached=attempt.cached))
 
     def _word(self, rank: int, lookup: Lookup) -> Lookup | None:
@@ -182,6 +200,10 @@ class _Trial:
         believed = self._failures if self._failures and not self._improvements.benefit_of_doubt else self._doubts
         words = believed or self._failures
         return min(words, key=_rank)[1] if words else Lookup(Outcome(Verdict.BROKEN), self._domain)
+
+
+def _hung_up(attempt: Attempt) -> bool:
+    return attempt.outcome.verdict is Verdict.INVALID and not attempt.cached
 
 
 def _rank(noted: tuple[int, Lookup]) -> int:

@@ -10,6 +10,7 @@ from mxcheck_service.core import mx
 from mxcheck_service.core.addresses import enabled_families, interleave, most_targets, of_families
 from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
 from mxcheck_service.core.model import Family, Verdict
+from mxcheck_service.core.networks import family_of
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Wait
 from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, NotFound, Resolver
@@ -176,11 +177,16 @@ class Names:
 
     async def _ask_addresses(self, name: str, trace: Trace) -> HostEntry:
         """Ask for every enabled family at once; for the other one, too, if the name exists and has none of them."""
+        if self._improvements.numeric_hosts and family_of(name) is Family.V4:
+            return AddressList(Family.BOTH, (name,))
         families = self._families
         answers = await self._ask_families(name, families, trace)
         if self._improvements.other_families and all(answer == _NODATA for answer in answers.values()):
             families = Family.BOTH
-            answers |= await self._ask_families(name, Family.BOTH ^ self._families, trace)
+            other = Family.BOTH ^ self._families
+            asked = await self._ask_families(name, other, trace)
+            # An IPv4-mapped address in an AAAA record is of neither family: who has no IPv6 does not ask for it.
+            answers |= {family: answer for family, answer in asked.items() if _is_of(answer, other)}
         found = {family: answer.records for family, answer in answers.items() if isinstance(answer, Found)}
         if not found:
             failed = [isinstance(answer, DnsFailure) for answer in answers.values()]
@@ -205,6 +211,10 @@ class Names:
             record_type = "A" if family is Family.V4 else "AAAA"
             trace.did("dns", type=record_type, question=name, answer=_shown(answer))
         return dict(zip(asked, answers, strict=True))
+
+
+def _is_of(answer: DnsAnswer[str], family: Family) -> bool:
+    return not isinstance(answer, Found) or bool(of_families(answer.records, family))
 
 
 def _shown(answer: DnsAnswer[str]) -> str | list[str]:

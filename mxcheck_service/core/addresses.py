@@ -48,11 +48,16 @@ class IpClasses:
         if not improvements.nat64:
             classes[_NAT64] = IpClass.BOGON
         self._table = NetworkTable.of(classes)
+        self._loopback = NetworkTable.of({} if settings.test_mode else dict.fromkeys(_LOOPBACK, True))
         self._translated = NetworkTable.of({_NAT64: improvements.nat64})
 
     def of(self, ip: str) -> IpClass:
         inner = embedded_ipv4(ip) if self._translated.get(ip) else ip
         return self._table.get(inner) or IpClass.PUBLIC
+
+    def any_loopback(self, ips: Sequence[str]) -> bool:
+        """Tell whether one of the addresses is everybody's own (RFC 1122 section 3.2.1.3)."""
+        return any(self._loopback.get(ip) for ip in ips)
 
     def partition(self, ips: Sequence[str]) -> tuple[tuple[str, ...], ClassEvidence]:
         """Return (public addresses, evidence about the others), each in the order given."""

@@ -20,6 +20,8 @@ from mxcheck_service.core.settings import Improvements, MxCheckSettings
 _SOURCES = tuple(Source)  # a global is found ten times as fast as a member of an enumeration
 _MAX_NAME = 253  # octets of a name in text form without its trailing dot, RFC 1035 section 2.3.4
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII)
+_NAME_OF_ANY_LENGTH = re.compile(r"[a-z0-9_.-]*[a-z0-9_-][a-z0-9_.-]*", re.ASCII)
+_LONGEST_KEPT = 512  # octets of a name that is told of as one that cannot exist
 _ALL_DIGITS = re.compile(r"[0-9.]+", re.ASCII)
 _TEXT_TOKEN = re.compile(r'\\.?|"(?:[^"\\]|\\.)*"?|[()]|[^\\"()]+', re.DOTALL)
 _COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
@@ -72,20 +74,21 @@ def candidates(
             texts.setdefault(text, by_mime_from)
     found: dict[str, Candidate] = {}
     for text, source in texts.items():
-        domain = normalize(text, improvements.skip_address_literals)
+        domain = normalize(text, improvements.skip_address_literals, improvements.impossible_domains)
         if domain and domain not in found:
             found[domain] = Candidate(domain, source)
     return tuple(found.values())
 
 
 @lru_cache(maxsize=REMEMBERED)
-def normalize(text: str, skip_literals: bool) -> str | None:
+def normalize(text: str, skip_literals: bool, keep_impossible: bool = False) -> str | None:
     """Return the domain name to look up: lower case, A-labels (RFC 5890); None for what is no domain name.
 
     A trailing dot is kept: it is part of the reference's cache key. An IPv4 address in place of a name is taken for
-    the name it spells, as the reference does, unless `skip_literals`.
+    the name it spells, as the reference does, unless `skip_literals`. With `keep_impossible` a name that is too long
+    for DNS, or has such a label or an empty one, is kept: asked for, it does not exist.
     """
-    if len(text) > _MAX_NAME + 1:
+    if len(text) > (_LONGEST_KEPT if keep_impossible and text.isascii() else _MAX_NAME + 1):
         return None
     name = text.lower()
     if not name.isascii():
@@ -95,7 +98,7 @@ def normalize(text: str, skip_literals: bool) -> str | None:
             return None
     bare = name.removesuffix(".")
     if len(bare) > _MAX_NAME or not _NAME.fullmatch(bare):
-        return None
+        return name if keep_impossible and _NAME_OF_ANY_LENGTH.fullmatch(bare) else None
     if skip_literals and _ALL_DIGITS.fullmatch(bare):
         return None
     return name

@@ -187,6 +187,14 @@ class Improvements:
     """An address of 64:ff9b::/96 (NAT64) has the class of the IPv4 address in it."""
     underscore_hosts: bool = True
     """An MX host whose name begins with `_` is used like any other."""
+    numeric_hosts: bool = True
+    """An MX host whose name is an IPv4 address is that address, as it is to sending MTAs."""
+    stop_at_loopback: bool = True
+    """An MX host at a loopback address ends the list: to every MTA that is itself (RFC 5321 section 5.1)."""
+    try_again: bool = True
+    """A host that hung up at once, or spoke no SMTP at once, is tried a second time while attempts are left."""
+    impossible_domains: bool = True
+    """A domain that cannot be in DNS (a label of 64 octets or none, a name of 254) does not exist: MX_NONE."""
     wait_for_inflight: bool = True
     """Wait (until the deadline) for a probe that another task or worker holds, instead of MX_INFLIGHT at once."""
     blame_local_errors: bool = False
@@ -239,6 +247,10 @@ REFERENCE = Improvements(
     other_families=False,
     nat64=False,
     underscore_hosts=False,
+    numeric_hosts=False,
+    stop_at_loopback=False,
+    try_again=False,
+    impossible_domains=False,
     wait_for_inflight=False,
     blame_local_errors=True,
     loopback_class="bogon",

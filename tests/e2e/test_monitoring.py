@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.lab.dnsd import DnsServer
 from tests.lab.exposition import Exposition
 from tests.lab.promql import Use, uses
 from tests.lab.redis import RedisServer
-from tests.lab.service import Service
+from tests.lab.service import UNLIMITED, Service
 from tests.lab.smtp import SmtpPeers
 from tests.lab.sockets import free_port
 
@@ -56,7 +57,9 @@ async def _everything(redis: RedisServer) -> Exposition:
         lab.mail("listed.test", scripts.rejects(554, text=b"blocked using bl.example"))
         lab.mail("late.test", scripts.silent())
         settings = lab.settings(redis.url, bad_mxs=["bad.test"], bad_ips=gone, connect_timeout=0.3)
-        settings["improvements"] = {"slow_greeting": 0.1, "greeting_patience": 0.2, "probes_per_network": 2}
+        settings["improvements"] = (
+            {"slow_greeting": 0.1, "greeting_patience": 0.2} | UNLIMITED | {"probes_per_suffix": 2}
+        )
         service = stack.enter_context(Service(settings))
         async with aiohttp.ClientSession() as session, session.post(f"{service.url}/-/reload") as response:
             assert response.status == 500, "a map cannot be fetched"
@@ -65,11 +68,14 @@ async def _everything(redis: RedisServer) -> Exposition:
             lab.dns.set(f"hole{number}.test", "A", dns.a(await lab.peers.add_connect_timeout(f"127.9.{number}.1")))
         for number in range(ENOUGH + 1):
             await check(service, f"hole{number}.test")
-        while await check(service, "good.test") != ["gd"]:
-            pass
+        alive = dns.a(lab.peers.add(scripts.good()).address)
+        for number in count():
+            lab.dns.set(f"alive{number}.test", "A", alive)
+            if await check(service, f"alive{number}.test") == ["gd"]:
+                break
         await check(service, "good.test", "listed.test", "late.test")
-        # So many in one network that even two minutes have no room for all of them.
-        many = [f"many{number}.test" for number in range(6)]
+        # So many under one name that even two minutes have no room for all of them.
+        many = [f"mx{number}.many.test" for number in range(6)]
         for name in many:
             lab.mail(name, scripts.good())
         assert "ratelimited" in await check(service, *many, "none.test")

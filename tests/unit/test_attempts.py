@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mxcheck_service.core.model import ClassEvidence
 from mxcheck_service.core.settings import RECOMMENDED, Improvements
 from mxcheck_service.ports import DnsFailure
 from tests.unit.fakes import (
@@ -24,7 +25,7 @@ from tests.unit.fakes import (
     mx,
     soon,
 )
-from tests.unit.test_pipeline import A1, A2, B1, B2, C1, DOMAIN, LOCAL, MX1, MX2, MX3, Bench, three_hosts
+from tests.unit.test_pipeline import A1, A2, B1, B2, C1, DOMAIN, LOCAL, MX1, MX2, MX3, SETTINGS, Bench, three_hosts
 
 SERVFAIL = DnsFailure("SERVFAIL")
 PATIENT = replace(RECOMMENDED, attempt_stagger=None)
@@ -104,6 +105,65 @@ async def test_host_whose_addresses_are_known_is_looked_at_when_no_attempt_is_le
     await bench.set(**{f"m:{MX3}": f"v4:{C1}", f"i:{C1}": "gd"})
     assert await bench.verdict() == ("gd", MX3)
     assert bench.prober.probed == []
+
+
+# try_again
+
+
+@pytest.mark.parametrize(
+    ("results", "improvements", "verdict", "probed"),
+    [
+        pytest.param({A1: [NOT_SMTP, GOOD]}, PATIENT, "gd", [A1, A1], id="good-the-second-time"),
+        pytest.param({A1: NOT_SMTP}, PATIENT, "inv", [A1, A1], id="no-better-the-second-time"),
+        pytest.param({A1: [NOT_SMTP, REFUSED]}, PATIENT, "inv", [A1, A1], id="first-word-stands"),
+        pytest.param({A1: REFUSED}, PATIENT, "rf", [A1], id="refused-is-refused"),
+        pytest.param({A1: NOT_SMTP}, replace(PATIENT, probe_attempts=1), "inv", [A1], id="no-attempt-left"),
+        pytest.param({A1: NOT_SMTP}, replace(PATIENT, try_again=False), "inv", [A1], id="off"),
+    ],
+)
+async def test_host_that_hung_up_is_tried_a_second_time(
+    results: Mapping[str, Result | Sequence[Result]], improvements: Improvements, verdict: str, probed: list[str]
+) -> None:
+    bench = Bench(FakeResolver({DOMAIN: mx(MX1)}, {MX1: a(A1)}), FakeProber(results), improvements=improvements)
+    assert await bench.verdict() == (verdict, MX1)
+    assert bench.prober.probed == probed
+
+
+async def test_others_are_tried_before_anybody_is_a_second_time() -> None:
+    bench = bench_with({A1: NOT_SMTP, B1: REFUSED})
+    assert await bench.verdict() == ("gd", MX3)
+    assert bench.prober.probed == [A1, B1, C1]
+
+
+async def test_what_the_cache_says_is_not_tried_again() -> None:
+    bench = Bench(FakeResolver({DOMAIN: mx(MX1)}, {MX1: a(A1)}))
+    await bench.set(**{f"i:{A1}": "inv"})
+    assert await bench.verdict() == ("inv", MX1)
+    assert bench.prober.probed == []
+
+
+async def test_host_that_took_its_time_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mxcheck_service.attempts._AT_ONCE", 0.0)
+    bench = Bench(FakeResolver({DOMAIN: mx(MX1)}, {MX1: a(A1)}), FakeProber({A1: [NOT_SMTP, GOOD]}))
+    assert await bench.verdict() == ("inv", MX1)
+
+
+# stop_at_loopback
+
+
+@pytest.mark.parametrize("own", ["127.0.0.1", "127.8.9.10", "::1"])
+async def test_host_that_is_everybody_s_own_ends_the_list(own: str) -> None:
+    settings = replace(SETTINGS, probe_ipv6=True)
+    resolver = FakeResolver({DOMAIN: mx(MX1, MX2, MX3)}, {MX1: a(A1), MX2: a(own, B1), MX3: a(C1)})
+    bench = Bench(resolver, FakeProber({A1: REFUSED}), improvements=PATIENT, settings=settings)
+    assert await bench.verdict() == ("rf", MX1)
+    assert bench.prober.probed == [A1]
+    first = FakeResolver({DOMAIN: mx(MX1, MX2)}, {MX1: a(own, A1), MX2: a(B1)})
+    lookup = await Bench(first, improvements=PATIENT, settings=settings).lookup()
+    assert str(lookup.outcome) == "ip_class_skipped"
+    assert lookup.classes == ClassEvidence((own,), (), has_public=False)
+    passed = Bench(first, improvements=replace(PATIENT, stop_at_loopback=False), settings=settings)
+    assert (await passed.verdict())[0] == "gd"
 
 
 # attempt_stagger

@@ -286,6 +286,21 @@ async def test_more_hosts_and_addresses_are_kept() -> None:
     assert host_names(entry) == hosts[:16]
 
 
+async def test_host_named_by_an_address_is_that_address() -> None:
+    reference = Bench(FakeResolver())
+    assert await reference.names.host(V4, reference.trace()) is Verdict.NONE
+    bench = Bench(FakeResolver(), ONLY_V4, RECOMMENDED)
+    assert await bench.names.host(V4, bench.trace()) == AddressList(Family.BOTH, (V4,))
+    assert bench.resolver.asked == []
+    ipv6 = Bench(FakeResolver(), ONLY_V6, RECOMMENDED)
+    assert await ipv6.names.host(V4, ipv6.trace()) is Verdict.UNAVAILABLE
+
+
+async def test_mapped_address_is_of_no_other_family() -> None:
+    bench = Bench(FakeResolver(a={HOST: NODATA}, aaaa={HOST: a(f"::ffff:{V4}")}), ONLY_V4, RECOMMENDED)
+    assert await bench.names.host(HOST, bench.trace()) is Verdict.NONE
+
+
 async def test_hosts_with_an_underscore_are_used() -> None:
     answer = mx("_dc-mx.1.example")
     reference = Bench(FakeResolver({DOMAIN: answer}))

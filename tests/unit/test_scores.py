@@ -15,7 +15,7 @@ _SEEN = {
     "good": Seen("good", 0.0, 0.1, connections=1),
     "blamed": Seen("timeout", 2.0, 3.0, connections=3),
     "dead": Seen("refused", 1.0, 0.2, connections=2),
-    "missed": Seen("skip", 0.0, 0.0),
+    "missed": Seen("skip", 0.0, 0.0, connections=7, looks=3),
     "ours": Seen("timeout", 0.0, 9.0, late=True),
     "ours-blamed": Seen("timeout", 2.0, 0.3),
 }
@@ -28,7 +28,7 @@ def test_totals() -> None:
     assert totals.misses == ["missed"]
     assert totals.blamed_unknowable == ["ours-blamed"]
     assert totals.late == ["ours"]
-    assert (totals.connections, totals.connections_most) == (6, 3)
+    assert (totals.connections, totals.connections_most) == (13, 3)
     assert (totals.seconds_median, totals.seconds_most) == (0.25, 9.0)
 
 
@@ -39,7 +39,7 @@ def test_a_score_below_zero_is_no_alarm() -> None:
 
 def test_a_row_fits_its_head() -> None:
     row = Totals.of(_SEEN, _TRUTHS).row("set-up")
-    assert row == ["set-up", "1", "1", "1", "1", "0.25", "9.00", "6", "3", "1"]
+    assert row == ["set-up", "1", "1", "1", "1", "0.25", "9.00", "13", "3", "1"]
     assert len(row) == len(HEAD)
 
 
