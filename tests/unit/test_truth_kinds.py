@@ -36,9 +36,6 @@ _NO_DOMAIN = {
     "helo-literal",
     "helo-literal-refused",
     "helo-bare-address",
-    "name-label-64",
-    "name-260",
-    "name-empty-label",
 }
 """Kinds whose message names no domain that could be in DNS."""
 
