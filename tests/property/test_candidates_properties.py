@@ -140,7 +140,7 @@ nearly_addresses = st.one_of(
 @given(nearly_addresses)
 @settings(max_examples=2000)
 def test_header_of_one_address_is_read_as_it_would_be_in_a_list(value: str) -> None:
-    names = [normalize(domain, True) for domain in header_domains(value)]
+    names = [normalize(domain, True, True) for domain in header_domains(value)]
     found = candidates(Envelope(mime_from=[value]), SETTINGS, RECOMMENDED, max_addresses=10_000)
     assert [candidate.domain for candidate in found] == list(dict.fromkeys(filter(None, names)))
 

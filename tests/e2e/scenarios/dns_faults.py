@@ -142,7 +142,8 @@ ROWS = (
         peers={"mx": scripts.good()},
         symbols=_GOOD,
         domains=("{d} from gd mx.{d}",),
-        redis=one_mx("gd") | {"d:{d}": f"mx:mx.{{d}}:10,backup0-{'x' * 50}.{{d}}:20,backup1-{'x' * 50}.{{d}}:21"},
+        redis=one_mx("gd")
+        | {"d:{d}": "mx:mx.{d}:10," + ",".join(f"backup{n}-{'x' * 50}.{{d}}:{20 + n}" for n in range(15))},
     ),
     Row(
         id="cname-loop",

@@ -127,6 +127,14 @@ ROWS = (
     Row(
         id="addresses-of-the-other-family-only",
         zone="@ AAAA ::1",
+        symbols={"MX_PROBE_UNAVAILABLE": symbol(0.0, "{d}")},
+        domains=("{d} from unavailable {d}",),
+        redis={"d:{d}": "a:v64:::1"},
+    ),
+    Row(
+        id="addresses-of-the-other-family-only-in-the-reference",
+        service="reference",
+        zone="@ AAAA ::1",
         symbols={"MX_NONE": symbol(4.0, "{d}")},
         action="greylist",
         domains=("{d} from no {d}",),

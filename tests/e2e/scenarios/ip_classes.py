@@ -50,11 +50,7 @@ ROWS = (
         id="private-bogon-and-public-together",
         zone="@ MX 10 mx\nmx A 192.168.5.5\nmx A 198.18.0.5\nmx A {mx}",
         peers={"mx": scripts.good()},
-        symbols={
-            "MX_LOCAL_MIX": symbol(3.0, "192.168.5.5"),
-            "MX_BOGON_MIX": symbol(5.0, "198.18.0.5"),
-            "MX_GOOD": symbol(-0.1, "mx.{d}"),
-        },
+        symbols={"MX_GOOD": symbol(-0.1, "mx.{d}")},
         domains=("{d} from gd mx.{d}",),
         redis=_MX | {"m:mx.{d}": re.compile(r"v4:([0-9.]+,){2}[0-9.]+"), "i:{mx}": "gd"},
     ),
@@ -70,10 +66,11 @@ ROWS = (
     Row(
         id="classes-have-no-form-for-implicit-mx",
         zone="@ A 10.1.2.3\n@ A {host}",
-        peers={"host": scripts.good()},
-        symbols={"MX_LOCAL_MIX": symbol(3.0, "10.1.2.3"), "MX_A_GOOD": symbol(0.0, "{d}")},
-        domains=("{d} from gd {d}",),
-        redis={"d:{d}": re.compile(r"a:v4:[0-9.]+,[0-9.]+"), "i:{host}": "gd"},
+        peers={"host": Nobody.LISTENS},
+        symbols={"MX_LOCAL_MIX": symbol(3.0, "10.1.2.3"), "MX_A_REFUSED": symbol(3.0, "{d}")},
+        action="greylist",
+        domains=("{d} from rf {d}",),
+        redis={"d:{d}": re.compile(r"a:v4:[0-9.]+,[0-9.]+"), "i:{host}": "rf"},
     ),
     Row(
         id="bogon-of-a-header-domain",
