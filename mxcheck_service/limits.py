@@ -55,12 +55,20 @@ class Limits:
         reached = [share.limit for share, number in zip(counted, numbers, strict=True) if number > share.most]
         if not reached:
             return None
-        # Not given back, they are missing from what may be probed in this minute, which nobody has to wait for.
-        with suppress(CacheError):
-            await self._cache.count(window, names, _LIFETIME, by=-1)
+        await self._give_back(window, names)
         trace.did("limit", ip=ip, limit=[limit.value for limit in reached])
         self._limited[reached[0]]()
         return Verdict.RATELIMITED
+
+    async def not_made(self, ip: str, host: str, counted_at: float) -> None:
+        """Take back that a probe was counted (at this time of the clock), since it did not leave this host."""
+        if counted := shares(self._most, ip, host):
+            await self._give_back(int(counted_at) // WINDOW, [share.name for share in counted])
+
+    async def _give_back(self, window: int, names: list[str]) -> None:
+        # If it fails they are missing from what may be probed in this minute, which nobody has to wait for.
+        with suppress(CacheError):
+            await self._cache.count(window, names, _LIFETIME, by=-1)
 
     def next_window(self) -> float:
         """Return the seconds until there is room again."""

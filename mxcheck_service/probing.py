@@ -157,6 +157,7 @@ class Probing:
         claimed = self._clock.monotonic()
         # Not beside the claim, which would save a round trip: claims that are lost would count, too, and a crowd that
         # waits for one probe would use its address up.
+        counted_at = self._clock.time()
         refused = await self._limits.refusal(ip, host, trace, give_way=self._turns.patient)
         if refused:
             await self._give_up(ip, claimed)
@@ -170,8 +171,10 @@ class Probing:
             case LocalFault(reason, withheld) if self._improvements.blame_local_errors and not withheld:
                 probed = Probed(Outcome(Verdict.TIMEOUT_CONNECT))
                 trace.did("probe", ip=ip, verdict=str(probed.outcome), local_fault=reason)
-            case LocalFault(reason):
+            case LocalFault(reason, withheld):
                 trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
+                if withheld:
+                    await self._limits.not_made(ip, host, counted_at)
                 await self._give_up(ip, claimed)
                 return Outcome(Verdict.UNAVAILABLE)
         await self._publish(ip, probed)

@@ -11,9 +11,10 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.core.limits import WINDOW, Limit, giving_way, limits, network_of, shares, suffix_of
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, Improvements, MxCheckSettings
 from mxcheck_service.politeness import NoLimit, PerNetwork
+from mxcheck_service.ports import LocalFault
 from mxcheck_service.probing import Probing
 from mxcheck_service.trace import Trace
-from tests.unit.fakes import FAULT, REFUSED, FailingCache, FakeClock, FakeProber, judged, soon
+from tests.unit.fakes import FAULT, GOOD, REFUSED, FailingCache, FakeClock, FakeProber, judged, soon
 
 A, B, C, ELSEWHERE = "11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.9.1"
 HOST = "mx.one.example"
@@ -197,6 +198,15 @@ async def test_an_own_fault_has_counted() -> None:
     bench = Bench(replace(UNLIMITED, probes_per_address=1), FakeProber({A: FAULT}))
     assert await bench.attempts(A) == ["unavailable"]
     assert await bench.attempts(A) == ["ratelimited"]
+
+
+async def test_what_the_circuit_breaker_withholds_has_not_counted() -> None:
+    """Or nobody could tell, when the way out is open again."""
+    withheld = LocalFault("DNS-only mode", withheld=True)
+    bench = Bench(replace(UNLIMITED, probes_per_address=1), FakeProber({A: [withheld] * 3 + [GOOD]}))
+    assert await bench.attempts(A, A, A) == ["unavailable"] * 3
+    assert bench.counted() == {f"address:{A}": 0}
+    assert await bench.attempts(A) == ["gd"]
 
 
 async def test_a_lock_that_is_ours_no_longer_is_not_released() -> None:
