@@ -33,6 +33,7 @@ from mxcheck_service.maps.errors import MapError
 from mxcheck_service.ports import CacheError
 from mxcheck_service.settings import Settings
 from mxcheck_service.targets import FAILED, OK, NoTarget
+from mxcheck_service.tls import TlsError, certificates
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None
     except ImportFailed as error:
         print(f"mxcheck: {escape(str(error))}", file=sys.stderr)
-    except (MapError, WorkersFailed, bulk.BulkError, OSError) as error:
+    except (MapError, TlsError, WorkersFailed, bulk.BulkError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
@@ -222,6 +223,7 @@ async def _examine(loaded: config.Loaded, targets: Sequence[tuple[str, int | Non
 def _config_check(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
     _warn(asyncio.run(load_maps(settings))[1])
+    certificates(settings.server)
     print(f"{arguments.config or 'the built-in settings'}: no problems found")
     return OK
 
