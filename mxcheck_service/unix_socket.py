@@ -17,7 +17,9 @@ def bound(path: str, mode: int) -> Iterator[socket.socket]:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taken:
         try:
-            _make_room(path)
+            if is_served(path):
+                raise OSError(errno.EADDRINUSE, "another service listens there; end it, or name another path")
+            Path(path).unlink(missing_ok=True)
             # The file is there, with its mode, before this returns; chmod afterwards would be too late.
             former = os.umask(0o777 & ~mode)
             try:
@@ -37,21 +39,20 @@ def bound(path: str, mode: int) -> Iterator[socket.socket]:
                     Path(path).unlink()
 
 
-def _make_room(path: str) -> None:
-    """Remove a socket at which nobody listens; raises OSError when anything else is there."""
+def is_served(path: str) -> bool:
+    """Return whether somebody listens there; raises OSError when there is no telling, or no socket."""
     try:
         found = Path(path).lstat()
     except FileNotFoundError:
-        return
+        return False
     if not stat.S_ISSOCK(found.st_mode):
         raise OSError(errno.EEXIST, "there is something else than a socket; remove it, or name another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
-        except ConnectionRefusedError:
-            Path(path).unlink()
-            return
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
         except BlockingIOError:
             pass  # its queue is full
-    raise OSError(errno.EADDRINUSE, "another service listens there; end it, or name another path")
+    return True
