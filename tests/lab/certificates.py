@@ -20,9 +20,9 @@ class Pki:
         self.cert, self.key = folder / "cert.pem", folder / "key.pem"
         self.renew()
 
-    def renew(self) -> None:
+    def renew(self, name: str = NAME) -> None:
         """Write another certificate of the service, and its key."""
-        leaf = self.authority.issue_cert(NAME)
+        leaf = self.authority.issue_cert(name)
         leaf.private_key_pem.write_to_path(str(self.key))
         self.cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
 
