@@ -5,12 +5,11 @@ import gc
 import logging
 import resource
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.log import server_logger
@@ -28,6 +27,7 @@ from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.doctor.examination import Instruments
 from mxcheck_service.egress import LABELS, Egress
+from mxcheck_service.listening import Entrance, entrance
 from mxcheck_service.log import reconfigure
 from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
@@ -35,6 +35,7 @@ from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.settings import Settings
+from mxcheck_service.tls import Certificates
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
@@ -115,10 +116,11 @@ def application(
     reread: Reread,
     metrics: Metrics | None = None,
     tell_others: Callable[[], None] = lambda: None,
+    certificates: Certificates | None = None,
 ) -> web.Application:
     """Return the web application; its adapters live as long as it runs. `library` holds the maps of the settings.
 
-    `metrics`: those that workers share; `reread` and `tell_others` are for reloads, see `reload.Reloader`.
+    `metrics`: those that workers share; the others are for reloads, see `reload.Reloader`.
     """
     metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
@@ -127,8 +129,8 @@ def application(
     gate = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
-        auth_token=None if server.auth_token is None else server.auth_token.get_secret_value(),
-        admin_token=None if server.admin_token is None else server.admin_token.get_secret_value(),
+        auth_token=server.auth_token,
+        admin_token=server.admin_token,
         keepalive_seconds=server.keepalive_seconds,
     )
     app.add_routes(routes(gate))
@@ -143,7 +145,7 @@ def application(
                 state.request_log = RequestLog()
                 await former.retire()
 
-            reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others)
+            reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others, certificates)
             _count(built, state, metrics)
             reloader.report()
             state.begin(
@@ -168,6 +170,8 @@ class Membership:
 
     metrics: Metrics
     """Shared by all of them."""
+    entrance: Entrance
+    """The process's own."""
     listening: Callable[[], None]
     """To be called once, when connections are accepted."""
     reload_others: Callable[[], None]
@@ -190,45 +194,40 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
 
     SIGHUP reloads settings, by `reread`, and maps. `member`: be one of several processes that serve the same port.
     """
-    if member is None:
-        app = application(settings, library, reread)
-    else:
-        app = application(settings, library, reread, member.metrics, member.reload_others)
     server_logger.addFilter(without_wire_text)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=settings.server.keepalive_seconds,
-        shutdown_timeout=LAST_WORDS,
-    )
-    await runner.setup()
-    loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
-    _calm_collector()
-    try:
-        site = web.TCPSite(
-            runner,
-            settings.server.host,
-            settings.server.port,
-            # Callers that come all at once find a place in the queue: one that does not tries again after a second.
-            backlog=socket.SOMAXCONN,
-            reuse_port=member is not None,
-        )
-        await site.start()
+    with nullcontext(member.entrance) if member else entrance(settings.server) as door:
         if member is None:
-            announce(settings, runner.addresses)
-            await stop.wait()
+            app = application(settings, library, reread, certificates=door.certificates)
         else:
-            loop.add_reader(member.leave, stop.set)
-            member.listening()
-            await _fold_until(stop, member.metrics)
-            loop.remove_reader(member.leave)
-        await _drain(app, settings.server.drain_seconds)
-    finally:
-        await runner.cleanup()
+            app = application(settings, library, reread, member.metrics, member.reload_others, door.certificates)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=settings.server.keepalive_seconds,
+            shutdown_timeout=LAST_WORDS,
+        )
+        await runner.setup()
+        assert runner.server
+        loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
+        _calm_collector()
+        close = door.open(runner.server)
+        try:
+            if member is None:
+                door.announce(mask_url(settings.cache.url))
+                await stop.wait()
+            else:
+                loop.add_reader(member.leave, stop.set)
+                member.listening()
+                await _fold_until(stop, member.metrics)
+                loop.remove_reader(member.leave)
+            await _drain(app, settings.server.drain_seconds)
+        finally:
+            close()
+            await runner.cleanup()
     _log.info("stopped")
 
 
@@ -240,13 +239,6 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-
-
-def announce(settings: Settings, addresses: Iterable[Sequence[Any]]) -> None:
-    """Log where the service is to be found; an address is (IP, port, …)."""
-    for ip, port, *_ in addresses:
-        host = f"[{ip}]" if ":" in ip else ip
-        _log.info("listening on http://%s:%d, cache %s", host, port, mask_url(settings.cache.url))
 
 
 async def _fold_until(stop: asyncio.Event, metrics: Metrics) -> None:

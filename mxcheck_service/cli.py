@@ -31,8 +31,9 @@ from mxcheck_service.importing.dump import ImportFailed
 from mxcheck_service.log import configure, escape
 from mxcheck_service.maps.errors import MapError
 from mxcheck_service.ports import CacheError
-from mxcheck_service.settings import Settings
+from mxcheck_service.settings import ServerSettings, Settings
 from mxcheck_service.targets import FAILED, OK, NoTarget
+from mxcheck_service.tls import TlsError, certificates
 from mxcheck_service.web import schema
 from mxcheck_service.workers import WorkersFailed
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None
     except ImportFailed as error:
         print(f"mxcheck: {escape(str(error))}", file=sys.stderr)
-    except (MapError, WorkersFailed, bulk.BulkError, OSError) as error:
+    except (MapError, TlsError, WorkersFailed, bulk.BulkError, OSError) as error:
         print(f"mxcheck: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         pass
@@ -222,6 +223,7 @@ async def _examine(loaded: config.Loaded, targets: Sequence[tuple[str, int | Non
 def _config_check(arguments: argparse.Namespace) -> int:
     settings = _load(arguments)
     _warn(asyncio.run(load_maps(settings))[1])
+    certificates(settings.server)
     print(f"{arguments.config or 'the built-in settings'}: no problems found")
     return OK
 
@@ -237,8 +239,7 @@ def _cache(arguments: argparse.Namespace) -> int:
     try:
         if settings.cache.embedded:
             server, name = settings.server, surgery.name_of(arguments.layer, arguments.key)
-            host = f"[{server.host}]" if ":" in server.host else server.host
-            url = f"http://{host}:{server.port}/v1/cache/{arguments.layer}/{name}"
+            url = f"{_curl(server)}/v1/cache/{arguments.layer}/{name}"
             print(f"mxcheck: {_IN_THE_SERVICE}: curl {url}, with -X DELETE to purge", file=sys.stderr)
         else:
             return uvloop.run(_on_cache(settings, arguments))
@@ -247,6 +248,14 @@ def _cache(arguments: argparse.Namespace) -> int:
     except CacheError as error:
         print(f"mxcheck: the cache cannot be asked: {escape(str(error))}", file=sys.stderr)
     return FAILED
+
+
+def _curl(server: ServerSettings) -> str:
+    """Return the beginning of what curl is to be given to ask the service."""
+    if server.port is None:
+        return f"--unix-socket {server.unix_socket} http://localhost"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{'https' if server.tls_cert else 'http'}://{host}:{server.port}"
 
 
 async def _on_cache(settings: Settings, arguments: argparse.Namespace) -> int:

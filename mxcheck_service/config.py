@@ -146,7 +146,8 @@ def mask_url(url: str) -> str:
 
 def secrets(settings: Settings) -> set[str]:
     """Return every secret in the settings, one in a URL as it is written there and as it is meant."""
-    held = {value.get_secret_value() for _, value in settings.server if isinstance(value, SecretStr)}
+    tokens = (value.get_secret_value() for _, value in settings.server if isinstance(value, SecretStr))
+    held = {line for token in tokens for line in token.splitlines()}
     maps = (getattr(settings.mx_check, setting) or () for setting in KINDS)
     urls = [settings.cache.url, *(one for named in maps for one in ((named,) if isinstance(named, str) else named))]
     patterns = (_URL_PASSWORD, _PASSWORD_PARAMETER)
@@ -172,6 +173,14 @@ def _validate(known: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
 
 def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield (settings involved, the first one to blame; message)."""
+    server = settings.server
+    if server.port is None and server.unix_socket is None:
+        yield ("server.port", "server.unix_socket"), "is null, and so is server.unix_socket: nobody could get in"
+    for setting in ("tls_key", "tls_client_ca"):
+        if getattr(server, setting) and server.tls_cert is None:
+            yield (f"server.{setting}", "server.tls_cert"), "is of no use without server.tls_cert"
+    if server.tls_cert and server.port is None:
+        yield ("server.tls_cert", "server.port"), "is for who comes by TCP, and server.port is null"
     if settings.server.workers > 1 and settings.cache.embedded:
         yield (
             ("server.workers", "cache.url"),
@@ -190,9 +199,9 @@ def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             endpoint(host)
         except ValueError as error:
             yield ("improvements.egress_check",), str(error)
-    for server in settings.dns.nameservers:
-        if not _is_nameserver(server):
-            yield ("dns.nameservers",), f"{server!r} is not an IP address, `ip:port` or `[ipv6]:port`"
+    for nameserver in settings.dns.nameservers:
+        if not _is_nameserver(nameserver):
+            yield ("dns.nameservers",), f"{nameserver!r} is not an IP address, `ip:port` or `[ipv6]:port`"
 
 
 def _is_nameserver(text: str) -> bool:

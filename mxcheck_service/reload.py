@@ -19,6 +19,7 @@ from mxcheck_service.maps.library import Library, LoadedMaps, SourceState
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import Clock
 from mxcheck_service.settings import Settings
+from mxcheck_service.tls import Certificates
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class Reloaded:
 class Reloader:
     """What a process does to stay up to date. `settings` and the maps of `library` are what it serves with so far.
 
-    `tell_others`: called when this process was asked to reload and others that serve the same port were not.
+    `tell_others`: called when this process was asked to reload and others that serve the same port were not;
+    `certificates`: what TLS is spoken with, if it is.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Reloader:
         metrics: Metrics,
         clock: Clock,
         tell_others: Callable[[], None] = lambda: None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._settings = settings
         self._library = library
@@ -67,6 +70,7 @@ class Reloader:
         self._metrics = metrics
         self._clock = clock
         self._tell_others = tell_others
+        self._certificates = certificates
         self._turn = asyncio.Lock()
         self._asked = asyncio.Event()
 
@@ -79,6 +83,7 @@ class Reloader:
         """Read settings and maps again. What is broken is told, and what was there before stays in use."""
         async with self._turn:
             errors: list[str] = []
+            self._renew_certificates(errors)
             wanted, restart, warnings = self._read(errors)
             try:
                 await self._library.refresh(wanted.mx_check, wanted.maps)
@@ -152,6 +157,16 @@ class Reloader:
             return self._settings, (), ()
         wanted = _merge(self._settings, read.settings)
         return wanted, tuple(_differences(wanted, read.settings)), read.warnings
+
+    def _renew_certificates(self, errors: list[str]) -> None:
+        """Take the certificate anew; it depends on nothing that may be wrong with the rest."""
+        if self._certificates is None:
+            return
+        changed, error = self._certificates.renew()
+        if error:
+            errors.append(error)
+        elif changed:
+            _log.info("reload: a new certificate, key or authority is in use for new connections")
 
     async def _take(
         self,

@@ -1,20 +1,49 @@
 """Every setting of the service, with its default and bounds. Reading them is `mxcheck_service.config`'s job."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from mxcheck_service import cache_url
+from mxcheck_service.core.networks import exact_network
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.log import LogFormat, LogLevel
 
 Preset = Literal["recommended", "reference"]
 """A preset sets the defaults of `improvements`; see core.settings.PRESETS."""
 
+_TOKEN = re.compile(r"[!-~]([ -~]*[!-~])?")
+_NO_SUCH_TOKEN = "must be printable ASCII without blanks at its ends, each line of it, or no header could carry it"
+_MODE = re.compile(r"0?[0-7]{3}")
+
 
 def _cache_url(url: str) -> str:
     cache_url.parse(url)
     return url
+
+
+def _tokens(text: SecretStr) -> SecretStr:
+    if not text.get_secret_value():
+        raise ValueError("must not be empty; null asks for no token")
+    if not all(map(_TOKEN.fullmatch, text.get_secret_value().splitlines())):
+        raise ValueError(_NO_SUCH_TOKEN)
+    return text
+
+
+def _mode(text: object) -> object:
+    if not isinstance(text, str) or not _MODE.fullmatch(text):
+        raise ValueError('must be an octal number in quotes, such as "0660"')
+    return text
+
+
+def _network(text: str) -> str:
+    exact_network(text)
+    return text
+
+
+Token = Annotated[SecretStr, AfterValidator(_tokens)]
+FilePath = Annotated[str, Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -26,8 +55,20 @@ class ServerSettings(_Section):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 11340
-    """TCP port to listen on; 0 takes a free one."""
+    port: Annotated[int, Field(ge=0, le=65535)] | None = 11340
+    """TCP port to listen on; 0 takes a free one, null none: then `unix_socket` is the only way in."""
+    unix_socket: FilePath | None = None
+    """Path of a unix socket to listen on as well; neither TLS nor `allow` is for those who come by it."""
+    unix_socket_mode: Annotated[str, BeforeValidator(_mode)] = "0660"
+    """Permissions of that file, octal and in quotes: who may write may ask."""
+    allow: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Networks (CIDR) or addresses whose connections are taken, all others are reset; empty: everyone's."""
+    tls_cert: FilePath | None = None
+    """PEM file with the certificate, and those between it and its authority: TLS for who comes by TCP; null: none."""
+    tls_key: FilePath | None = None
+    """PEM file with the certificate's key, not encrypted; null: it is in the file of `tls_cert`."""
+    tls_client_ca: FilePath | None = None
+    """PEM file with authorities: without a certificate of one of these nobody gets in; null: none is asked for."""
     deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
     """Seconds a check may take; null: 5, and with preset `reference` the reference's own budget."""
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1000
@@ -36,9 +77,9 @@ class ServerSettings(_Section):
     """Seconds that requests and background probes are given to finish at shutdown."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes on the port; more than 1 need a cache in Redis, since the in-process one is not shared."""
-    auth_token: SecretStr | None = None
-    """Bearer token that /v1 asks for; null: none is asked for."""
-    admin_token: SecretStr | None = None
+    auth_token: Token | None = None
+    """Bearer token that /v1 asks for, or several, a line each: any of them will do; null: none is asked for."""
+    admin_token: Token | None = None
     """Bearer token that operators' endpoints ask for (/v1/cache/, /-/reload); null: that of auth_token, if any."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 524288
     """Largest request body."""

@@ -11,17 +11,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any, Final
+from typing import Final
 
 import uvloop
 
-from mxcheck_service.app import LAST_WORDS, Membership, announce, serve
-from mxcheck_service.config import Loaded
+from mxcheck_service.app import LAST_WORDS, Membership, serve
+from mxcheck_service.config import Loaded, mask_url
+from mxcheck_service.listening import Entrance, entrance
 from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.reload import Reread
@@ -59,13 +60,12 @@ class _Worker:
 def run(settings: Settings, library: Library, reread: Reread) -> None:
     """Serve with `server.workers` processes until SIGTERM or SIGINT, then let them drain. SIGHUP goes to each of them.
 
-    Raises OSError when the port is not to be had, and WorkersFailed when workers fail to start repeatedly.
+    Raises OSError when the port is not to be had, TlsError, and WorkersFailed when workers fail to start repeatedly.
     """
     with ExitStack() as stack:
         signals = stack.enter_context(_signals())
-        reserved = [stack.enter_context(taken) for taken in _reserve(settings.server.host, settings.server.port)]
-        addresses = [taken.getsockname() for taken in reserved]
-        server = settings.server.model_copy(update={"port": addresses[0][1]})
+        door = stack.enter_context(entrance(settings.server, shared=True))
+        server = settings.server.model_copy(update={"port": door.port})
 
         def reread_here() -> Loaded:
             # Port 0 has become a number, which is no change.
@@ -75,9 +75,9 @@ def run(settings: Settings, library: Library, reread: Reread) -> None:
             found = loaded.settings.server.model_copy(update={"port": server.port})
             return Loaded(loaded.settings.model_copy(update={"server": found}), loaded.warnings)
 
-        parent = _Parent(settings.model_copy(update={"server": server}), library, reread_here)
+        parent = _Parent(settings.model_copy(update={"server": server}), library, reread_here, door)
         try:
-            parent.supervise(signals, addresses)
+            parent.supervise(signals)
         finally:
             parent.end()
 
@@ -98,10 +98,11 @@ class Pauses:
 class _Parent:
     """Keeps `server.workers` processes alive."""
 
-    def __init__(self, settings: Settings, library: Library, reread: Reread) -> None:
+    def __init__(self, settings: Settings, library: Library, reread: Reread, door: Entrance) -> None:
         self._settings = settings
         self._library = library
         self._reread = reread
+        self._door = door
         self._reloaded = False
         """Whether settings and maps may be others than those that a new worker begins with."""
         self._metrics = Metrics(ENDPOINTS, settings.server.workers)
@@ -112,7 +113,7 @@ class _Parent:
         self._pauses = Pauses()
         self._start_failures = 0
 
-    def supervise(self, signals: socket.socket, addresses: Sequence[Any]) -> None:
+    def supervise(self, signals: socket.socket) -> None:
         """Start workers, again and again when they die, until a signal says to stop; raises WorkersFailed."""
         announced, wanted = False, self._settings.server.workers
         while True:
@@ -120,7 +121,7 @@ class _Parent:
                 if due <= time.monotonic():
                     self._start(number)
             if not announced and sum(worker.listens for worker in self._workers.values()) == wanted:
-                announce(self._settings, addresses)
+                self._door.announce(mask_url(self._settings.cache.url))
                 announced = True
             if self._wait(signals):
                 return
@@ -184,9 +185,10 @@ class _Parent:
         def say_so() -> None:
             tell.send(True)
 
-        member = Membership(self._metrics, listening=say_so, reload_others=say_so, leave=self._leave)
         try:
-            uvloop.run(serve(self._settings, self._library, self._reread, member))
+            with self._door.joined() as own:
+                member = Membership(self._metrics, own, listening=say_so, reload_others=say_so, leave=self._leave)
+                uvloop.run(serve(self._settings, self._library, self._reread, member))
         except Exception:
             _log.exception("worker %d failed", number)
             sys.exit(1)
@@ -231,31 +233,6 @@ class _Parent:
 def _hang_up(worker: _Worker) -> None:
     assert worker.process.pid
     os.kill(worker.process.pid, signal.SIGHUP)
-
-
-def _reserve(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket bound to each address of `host`, which workers may share and no other service has.
-
-    Port 0 is one free port, the same for all. Raises OSError.
-    """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        taken = socket.socket(family, kind, protocol)
-        # What the last one to serve here has left in TIME_WAIT is in nobody's way.
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            taken.bind((address[0], port, *address[2:]))
-        except OSError as error:
-            taken.close()
-            reason = str(error.strerror).lower()
-            raise OSError(error.errno, f"error while attempting to bind on address {address}: {reason}") from None
-        # Only now: bound with this option, another mxcheck's workers would be joined instead of noticed. What is
-        # noticed is a socket that listens; two services started in the same moment are beyond it.
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        port = taken.getsockname()[1]
-        yield taken
 
 
 @contextmanager

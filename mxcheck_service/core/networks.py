@@ -60,6 +60,24 @@ def parse_network(text: str) -> tuple[int, int] | None:
     return number, network.prefixlen
 
 
+def exact_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network of an address or a CIDR; an IPv4-mapped one is IPv4's. Raises ValueError: why it is none.
+
+    What says who may do something is not guessed at: no host bits, and `::/0` is no network of IPv4.
+    """
+    if "%" in text:
+        raise ValueError("must be an IP address or network without a zone id")
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        detail = str(error) if "host bits" in str(error) else f"{text!r} is not an IP address or network"
+        raise ValueError(detail) from None
+    number, length = int(network.network_address), network.prefixlen
+    if isinstance(network, ipaddress.IPv6Network) and length >= _BITS - 32 and number >> 32 == 0xFFFF:
+        return ipaddress.IPv4Network((number & 0xFFFFFFFF, length - (_BITS - 32)))
+    return network
+
+
 class NetworkTable(Generic[T]):
     """Immutable longest-prefix table; of two entries for one network the first stays, as in rspamd.
 

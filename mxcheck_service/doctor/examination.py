@@ -1,12 +1,9 @@
 """Finds out the facts, with what the composition root has built."""
 
 import asyncio
-import errno
 import os
-import re
 import resource
 import secrets
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,25 +20,19 @@ from mxcheck_service.doctor.facts import (
     CacheFacts,
     ClockFacts,
     Facts,
-    Listening,
     Nameserver,
-    PortFacts,
     ProcessFacts,
     Target,
 )
+from mxcheck_service.doctor.port_examination import examine_port
 from mxcheck_service.doctor.redis_examination import examine_redis
 from mxcheck_service.maps.errors import MapError
 from mxcheck_service.maps.library import Library
 from mxcheck_service.ports import Clock, ConnectError, Dialer, DnsAnswer, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.settings import Settings
+from mxcheck_service.tls import TlsError, certificates
 
 _SLEEP: Final = 0.05
-_PATIENCE: Final = 2.0
-"""Seconds for what has the port to say what it is."""
-_LONGEST_PAGE: Final = 256 * 1024
-_VERSION: Final = re.compile(rb'mxcheck_build_info\{version="([^"]{1,40})"\}')
-_DNS_ONLY: Final = re.compile(rb'mxcheck_egress_up\{family="(v[46])"\} 0\.')
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +63,21 @@ async def examine(
         asyncio.gather(*nameservers),
         asyncio.gather(*(_target(settings, tools, host, number or port) for host, number in targets)),
         _cache(settings, tools),
-        _port(settings, tools),
+        examine_port(settings.server),
         _maps(settings, tools),
     )
     connected = tuple(found for several in reached for found in several)
-    return Facts(tuple(asked), cache, connected, clock, _process(), listening, (*warnings, *odd), no_maps)
+    warnings, no_tls = (*warnings, *odd), _tls(settings)
+    return Facts(tuple(asked), cache, connected, clock, _process(), listening, warnings, no_maps, no_tls)
+
+
+def _tls(settings: Settings) -> str:
+    """Return why the service would not start with its certificate."""
+    try:
+        certificates(settings.server)
+    except TlsError as error:
+        return str(error)
+    return ""
 
 
 async def _maps(settings: Settings, tools: Instruments) -> tuple[tuple[str, ...], str]:
@@ -152,44 +153,3 @@ def _process() -> ProcessFacts:
     )
     folder = Path("/proc/self/fd")
     return ProcessFacts(soft, hard, len(list(folder.iterdir())) if folder.exists() else 0, os.cpu_count() or 1)
-
-
-async def _port(settings: Settings, tools: Instruments) -> PortFacts:
-    """Take the port for a moment, as the service would; ask who has it when it is taken."""
-    host, port = settings.server.host, settings.server.port
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        for family, kind, protocol, _, address in found:
-            with socket.socket(family, kind, protocol) as taken:
-                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                taken.bind(address)
-                taken.listen()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return PortFacts(Listening.REFUSED, error.strerror or str(error))
-        return await _served(str(address[0]), port, tools.dialer)
-    return PortFacts(Listening.FREE)
-
-
-async def _served(address: str, port: int, dialer: Dialer) -> PortFacts:
-    """Return what the service that is there tells of itself, if it is one."""
-    page = b""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            connection = await dialer.connect(_ANYWHERE.get(address, address), port, _PATIENCE)
-            try:
-                await connection.send(b"GET /metrics HTTP/1.0\r\n\r\n")
-                while len(page) < _LONGEST_PAGE and (piece := await connection.receive()):
-                    page += piece
-            finally:
-                connection.close()
-    except (ConnectError, OSError):
-        pass
-    if match := _VERSION.search(page):
-        dns_only = tuple(family.decode() for family in _DNS_ONLY.findall(page))
-        return PortFacts(Listening.OURS, match[1].decode("ascii", "replace"), dns_only)
-    return PortFacts(Listening.TAKEN)

@@ -109,6 +109,8 @@ class Listening(StrEnum):
     FREE = "free"
     OURS = "ours"
     TAKEN = "taken"
+    GUARDED = "guarded"
+    """Taken by somebody who lets us in as little as the service would."""
     REFUSED = "refused"
 
 
@@ -133,3 +135,5 @@ class Facts:
     """About the settings and the entries of maps."""
     maps: str = ""
     """Why the maps cannot be loaded."""
+    tls: str = ""
+    """Why the certificate cannot be."""

@@ -42,15 +42,20 @@ def _settings(settings: Settings, facts: Facts) -> Iterator[Row]:
     if facts.maps:
         fine = False
         yield fail(area, facts.maps, "the service does not start without its maps", "it-does-not-start")
+    if facts.tls:
+        fine = False
+        yield fail(area, facts.tls, "the service does not start without its certificate", "it-does-not-start")
     if settings.mx_check.test_mode:
         fine = False
         yield warn(area, "mx_check.test_mode is on: loopback counts as a public address", "it is for tests: remove it")
-    if not _is_loopback(settings.server.host) and settings.server.auth_token is None:
+    server = settings.server
+    guarded = server.auth_token or server.tls_client_ca or server.allow or server.port is None
+    if not (guarded or _is_loopback(server.host)):
         fine = False
         yield warn(
             area,
-            f"server.host is {settings.server.host}, and no token is asked for: whoever gets there makes us probe",
-            "set server.auth_token, or let only the mail servers in",
+            f"server.host is {server.host}, and no token is asked for: whoever gets there makes us probe",
+            "set server.auth_token, server.tls_client_ca or server.allow",
         )
     if settings.mx_check.connect_timeout >= settings.deadline:
         fine = False
@@ -70,9 +75,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _port(settings: Settings, port: PortFacts) -> Iterator[Row]:
-    area, where = "port", f"{settings.server.host}, port {settings.server.port}"
+    server, area = settings.server, "port"
+    where = f"unix:{server.unix_socket}" if server.port is None else f"{server.host}, port {server.port}"
+    who = f"`ss -lxp src {server.unix_socket}`" if server.port is None else f"`ss -ltnp 'sport = :{server.port}'`"
     match port.listening:
-        case Listening.FREE if settings.server.port == 0:
+        case Listening.FREE if server.port == 0:
             yield skip(area, "server.port is 0, which takes any free one", "set it, so that others find the service")
         case Listening.FREE:
             yield ok(area, f"{where} is free")
@@ -82,14 +89,22 @@ def _port(settings: Settings, port: PortFacts) -> Iterator[Row]:
             yield fail(
                 area,
                 f"{where} is taken by another program",
-                f"`ss -ltnp 'sport = :{settings.server.port}'` names it; end it, or set another server.port",
+                f"{who} names it; end it, or set another server.port or server.unix_socket",
                 "it-does-not-start",
+            )
+        case Listening.GUARDED:
+            yield skip(
+                area,
+                f"{where} is taken, by whom is not known: it lets us in as little as server.allow and "
+                "server.tls_client_ca would",
+                f"{who} names it; the service can be asked at a server.unix_socket",
             )
         case Listening.REFUSED:
             yield fail(
                 area,
                 f"{where} cannot be had: {port.detail}",
-                "server.host must be an address of this machine; ports below 1024 need CAP_NET_BIND_SERVICE",
+                "server.host must be an address of this machine, ports below 1024 need CAP_NET_BIND_SERVICE, and "
+                "server.unix_socket a folder to write to",
                 "it-does-not-start",
             )
 

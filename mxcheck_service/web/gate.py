@@ -5,6 +5,7 @@ warm check would pass through more calls of theirs than of its own.
 """
 
 import asyncio
+import hashlib
 import hmac
 import logging
 import time
@@ -14,6 +15,7 @@ from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
+from pydantic import SecretStr
 
 from mxcheck_service.checker import Checker
 from mxcheck_service.egress import Egress
@@ -76,21 +78,22 @@ Refusal = Callable[[web.Request], web.Response | None]
 
 class Gate:
     """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for;
-    `admin_token` is what the operator's endpoints ask for, or `auth_token` when there is no other."""
+    `admin_token` is what the operator's endpoints ask for, or `auth_token` when there is no other. Either may be
+    several, a line each."""
 
     def __init__(
         self,
         state: State,
         *,
         max_concurrent_requests: int,
-        auth_token: str | None,
-        admin_token: str | None,
+        auth_token: SecretStr | None,
+        admin_token: SecretStr | None,
         keepalive_seconds: int,
     ) -> None:
         self._state = state
         self._most_active = max_concurrent_requests
-        self._expected = _bearer(auth_token)
-        self._expected_of_admin = _bearer(auth_token if admin_token is None else admin_token)
+        self._expected = _digests(auth_token)
+        self._expected_of_admin = _digests(auth_token if admin_token is None else admin_token)
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
 
@@ -166,13 +169,22 @@ class Gate:
         return refusal
 
 
-def _bearer(token: str | None) -> bytes | None:
-    return None if token is None else f"Bearer {token}".encode()
+def _digests(tokens: SecretStr | None) -> tuple[bytes, ...] | None:
+    return None if tokens is None else tuple(map(_digest, tokens.get_secret_value().splitlines()))
 
 
-def _is_given(request: web.Request, expected: bytes) -> bool:
-    given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, expected)
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _is_given(request: web.Request, expected: tuple[bytes, ...]) -> bool:
+    """Compare all of them whatever the first says, and digests, or the time would tell a token's length."""
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    given = _digest(token)
+    found = False
+    for each in expected:
+        found |= hmac.compare_digest(given, each)
+    return found and scheme.lower() == "bearer"
 
 
 def _unauthorized() -> web.Response:

@@ -7,9 +7,10 @@ import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -17,6 +18,7 @@ from mxcheck_service import __version__
 from mxcheck_service.settings import ServerSettings
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
+from tests.lab.certificates import Pki
 from tests.lab.dnsd import DnsServer
 from tests.lab.image import BASE, PYTHON, ROOT, Container, Image, Runner
 from tests.lab.process import find_program
@@ -56,7 +58,7 @@ def runner(request: pytest.FixtureRequest) -> Runner:
 def new_container(image: Image, runner: Runner, dns_server: DnsServer, smtp_peers: SmtpPeers) -> NewContainer:
     """Make a container that asks the lab's DNS and probes the lab's port."""
 
-    def new_container() -> Container:
+    def new_container(more: Mapping[str, str] = MappingProxyType({})) -> Container:
         settings = {
             "MXCHECK_DNS__NAMESERVERS": f'["{dns_server.nameserver}"]',
             "MXCHECK_MX_CHECK__TEST_MODE": "true",
@@ -67,7 +69,7 @@ def new_container(image: Image, runner: Runner, dns_server: DnsServer, smtp_peer
             "MXCHECK_SERVER__DEADLINE": "20",
             "MXCHECK_SERVER__DRAIN_SECONDS": "20",
         }
-        return Container(image, runner, settings)
+        return Container(image, runner, {**settings, **more})
 
     return new_container
 
@@ -208,6 +210,24 @@ class TestRun:
             port = int(container.url.rpartition(":")[2])
             async with await asyncio.start_server(refuse, "127.0.0.1", port):
                 assert await asyncio.to_thread(container.health) != 0
+
+    @pytest.mark.parametrize("runner", [Image.run_locked_down], ids=["locked down"], indirect=True)
+    async def test_health_is_told_by_a_service_with_tls_and_by_one_at_a_unix_socket(
+        self, image: Image, new_container: NewContainer
+    ) -> None:
+        # Files that everybody may read, as the mounts of a cluster are.
+        folder = image.root / "etc" / "mxcheck"
+        pki = Pki(folder)
+        pki.key.chmod(0o644)
+        secure = {f"MXCHECK_SERVER__TLS_{name.upper()}": f"/etc/mxcheck/{name}.pem" for name in ("cert", "key")}
+        with new_container(secure) as container:
+            assert container.health() == 0
+            assert container.health(MXCHECK_SERVER__TLS_CERT="", MXCHECK_SERVER__PORT="1") != 0
+        path = Path(f"/dev/shm/mxcheck-{os.getpid()}.sock")  # /dev is the machine's own there
+        strict = secure | {"MXCHECK_SERVER__TLS_CLIENT_CA": "/etc/mxcheck/ca.pem"}
+        with new_container(strict | {"MXCHECK_SERVER__UNIX_SOCKET": str(path)}) as container:
+            assert container.health() == 0
+            assert container.health(MXCHECK_SERVER__UNIX_SOCKET="") != 0
 
     async def test_its_stop_signal_fails_no_request(
         self, new_container: NewContainer, dns_server: DnsServer, smtp_peers: SmtpPeers

@@ -160,6 +160,7 @@ class Container(Service):
         super().__init__({"server": {"port": port}}, name="the container")
         self._image, self._runner, self._port = image, runner, port
         self._environment = {"MXCHECK_SERVER__PORT": str(port), **environment}
+        self._is_open = "MXCHECK_SERVER__TLS_CERT" not in environment
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="mxcheck-container-")

@@ -28,6 +28,7 @@ from tests.lab.sockets import free_port
 
 _HOST = "127.0.0.1"
 _LONGEST_REPLY = aiohttp.ClientTimeout(total=30)
+_LISTENING = "listening on "
 UNLIMITED = {"probes_per_address": 0, "probes_per_network": 0, "probes_per_suffix": 0, "probes_globally": 0}
 """The section `improvements` of a service that probes one network, 127.0.0.0/24, more than a stranger's may be."""
 COMMAND = (sys.executable, "-m", "mxcheck_service")
@@ -46,7 +47,7 @@ class Service:
     """`mxcheck serve` as a context manager, ready on entry, ended with SIGTERM on exit.
 
     `settings` is what the configuration file says; host and port are added unless they are there. `under`: a command
-    that runs the one given to it.
+    that runs the one given to it. What is asked is asked over TCP and without TLS.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, name: str = "mxcheck", under: Sequence[str] = ()) -> None:
@@ -55,7 +56,8 @@ class Service:
         self._name = name
         self._command = (*under, *COMMAND)
         host = f"[{server['host']}]" if ":" in server["host"] else server["host"]
-        self.url = f"http://{host}:{server['port']}"
+        self.url = f"{'https' if 'tls_cert' in server else 'http'}://{host}:{server['port']}"
+        self._is_open = self.url.startswith("http://") and server["port"] is not None and not server.get("allow")
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="mxcheck-service-")
@@ -77,7 +79,8 @@ class Service:
 
     def start(self) -> None:
         """Start it (again) and wait until it is ready; raises ComponentFailed with its log."""
-        self._child.start(self._is_ready)
+        self._told = self._child.log.count(_LISTENING)
+        self._child.start(self._is_ready if self._is_open else lambda: self._child.log.count(_LISTENING) > self._told)
 
     def _is_ready(self) -> bool:
         try:

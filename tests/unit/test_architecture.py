@@ -16,7 +16,7 @@ ROWS = (
     ("background", "cache_url", "counts", "log", "metrics", "politeness", "series", "trace", "waiting"),
     ("settings",),
     ("config",),
-    ("cache", "dns", "maps", "prober"),
+    ("cache", "dns", "listening", "maps", "prober", "tls", "unix_socket"),
     ("egress", "limits", "maphits", "remembered"),
     ("names", "probing"),
     ("attempts", "renewal"),

@@ -81,9 +81,12 @@ def test_value_from_the_environment(name: str, text: str, value: object) -> None
 def test_secret_is_read_from_a_file_without_its_line_end(tmp_path: Path, end: str) -> None:
     secret = tmp_path / "token"
     secret.write_bytes(b" geheim [1] " + end.encode())
+    message = load(MXCHECK_MX_CHECK__REJECT_NULL_MX_MESSAGE_FILE=str(secret)).mx_check.reject_null_mx_message
+    assert message == " geheim [1] "
+    secret.write_bytes(b"geheim [1]" + end.encode())
     token = load(MXCHECK_SERVER__AUTH_TOKEN_FILE=str(secret)).server.auth_token
     assert token is not None
-    assert token.get_secret_value() == " geheim [1] "
+    assert token.get_secret_value() == "geheim [1]"
 
 
 def test_the_admin_token_may_be_in_a_file_too(tmp_path: Path) -> None:

@@ -125,5 +125,17 @@ def test_any_port_will_do() -> None:
 def test_who_may_ask(host: str, said: bool) -> None:
     settings = Settings(server=ServerSettings(host=host))
     assert (only("settings", settings).status is Status.WARN) is said
-    token = Settings(server=ServerSettings(host=host, auth_token="x"))
-    assert only("settings", token).status is Status.OK
+    guards: list[dict[str, Any]] = [
+        {"auth_token": "x"},
+        {"allow": ["10.0.0.0/8"]},
+        {"tls_cert": "c", "tls_client_ca": "c"},
+        {"port": None, "unix_socket": "s"},
+    ]
+    for guard in guards:
+        settings = Settings(server=ServerSettings.model_validate({"host": host, **guard}))
+        assert only("settings", settings).status is Status.OK
+
+
+def test_a_certificate_that_is_no_use() -> None:
+    row = only("settings", tls="server.tls_cert: x.pem is not PEM")
+    assert (row.status, row.found, row.see) == (Status.FAIL, "server.tls_cert: x.pem is not PEM", "it-does-not-start")
