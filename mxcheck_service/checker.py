@@ -22,6 +22,7 @@ from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Orig
 from mxcheck_service.egress import Egress
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
+from mxcheck_service.places import Places
 from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
@@ -98,6 +99,8 @@ class Adapters:
     turns: Turns = field(default_factory=NoLimit)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
+    places: Places | None = None
+    """None: each checker has its own."""
 
 
 class Checker:
@@ -135,7 +138,7 @@ class Checker:
         dialer = adapters.dialer
         if adapters.egress is not None:
             dialer = adapters.egress.guard(dialer, settings, improvements, cache)
-        smtp = SmtpProber(settings, improvements, dialer, adapters.background)
+        smtp = SmtpProber(settings, improvements, dialer, adapters.background, adapters.places)
         prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(
