@@ -31,10 +31,10 @@ from mxcheck_service.egress import LABELS, Egress
 from mxcheck_service.log import reconfigure
 from mxcheck_service.maps.library import Library
 from mxcheck_service.metrics import Metrics
-from mxcheck_service.places import Places
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.reload import Reloader, Reread
+from mxcheck_service.seats import Seats
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
@@ -62,13 +62,13 @@ async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncItera
     """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
     descriptors = raise_limit()
     background = Background(min(MAX_LINGERING, descriptors // _LINGERING_SHARE))
-    places = Places(descriptors // _PROBING_SHARE)
+    seats = Seats(descriptors // _PROBING_SHARE)
     async with _cache(settings, counts) as cache:
         ares = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         resolver, dialer, clock = CountedResolver(ares, counts), TcpDialer(), SystemClock()
         egress = Egress(dialer, resolver, clock, background, counts)
         try:
-            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress, places=places)
+            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress, seats=seats)
         finally:
             await background.drain(0)
             await ares.close()
@@ -285,9 +285,9 @@ def _count(world: Adapters, state: State, metrics: Metrics) -> None:
     metrics.deadline.read_own(lambda: state.checker.deadline)
     metrics.background_tasks.read_from(lambda: len(world.background))
     metrics.lingering_probes.read_from(lambda: world.background.lingering)
-    if places := world.places:
-        metrics.open_probes.read_from(lambda: places.open)
-        metrics.probes_crowded_out.read_from(lambda: places.refused)
+    if seats := world.seats:
+        metrics.open_probes.read_from(lambda: seats.open)
+        metrics.probes_crowded_out.read_from(lambda: seats.refused)
     if isinstance(resolver := world.resolver, CountedResolver):
         metrics.dns_failures_in_a_row.read_from(lambda: resolver.failures)
     if egress := world.egress:

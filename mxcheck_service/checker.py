@@ -22,13 +22,13 @@ from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Orig
 from mxcheck_service.egress import Egress
 from mxcheck_service.names import Names
 from mxcheck_service.pipeline import Pipeline
-from mxcheck_service.places import Places
 from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
 from mxcheck_service.remembered import RememberedLookups
 from mxcheck_service.renewal import Renewal
+from mxcheck_service.seats import Seats
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Adapters:
     turns: Turns = field(default_factory=NoLimit)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
-    places: Places | None = None
+    seats: Seats | None = None
     """None: each checker has its own."""
 
 
@@ -138,7 +138,7 @@ class Checker:
         dialer = adapters.dialer
         if adapters.egress is not None:
             dialer = adapters.egress.guard(dialer, settings, improvements, cache)
-        smtp = SmtpProber(settings, improvements, dialer, adapters.background, adapters.places)
+        smtp = SmtpProber(settings, improvements, dialer, adapters.background, adapters.seats)
         prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(

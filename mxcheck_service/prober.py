@@ -12,8 +12,8 @@ from mxcheck_service.core.banner import Greeting, TolerantGreeting
 from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
-from mxcheck_service.places import Place, Places
 from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed, Settling
+from mxcheck_service.seats import Seat, Seats
 
 _RECEIVE: Final = 4096
 _LONGEST_FAREWELL: Final = 5.0
@@ -40,8 +40,8 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN
 class SmtpProber:
     """Probes the port of the settings (reference: probe_connect_only, probe_with_greeting).
 
-    With `improvements.slow_greeting` a greeting that takes longer is left to be settled by whoever asked. Without
-    `places` any number of connections may be open.
+    With `improvements.slow_greeting` a greeting that takes longer is left to be settled by whoever asked. `seats` are
+    those of the process; without them the prober has its own.
     """
 
     def __init__(
@@ -50,23 +50,23 @@ class SmtpProber:
         improvements: Improvements,
         dialer: Dialer,
         background: Background,
-        places: Places | None = None,
+        seats: Seats | None = None,
     ) -> None:
         self._settings = settings
         self._improvements = improvements
         self._dialer = dialer
         self._background = background
-        self._places = Places(improvements.probes_at_once) if places is None else places
+        self._seats = Seats(improvements.probes_at_once) if seats is None else seats
 
     async def probe(self, ip: str) -> Probed | LocalFault:
         # The lock was claimed just before: when it frees itself, another worker may begin.
         start = asyncio.get_running_loop().time()
         end = start + lock_ttl(self._settings)
-        place = self._places.take(ip, self._improvements.probes_at_once)
-        if place is None:
+        seat = self._seats.take(ip, self._improvements.probes_at_once)
+        if seat is None:
             return LocalFault(_CROWDED, withheld=True)
         try:
-            connection = await self._connect(ip, place)
+            connection = await self._connect(ip, seat)
         except ConnectError as error:
             match error.problem:
                 case ConnectProblem.REFUSED:
@@ -93,13 +93,13 @@ class SmtpProber:
                 return reading.told(Outcome(Verdict.GOOD), _Settling(self, reading, until=patience))
         return self.leave(reading, outcome)
 
-    async def _connect(self, ip: str, place: Place) -> "_Placed":
+    async def _connect(self, ip: str, seat: Seat) -> "_Seated":
         try:
             connection = await self._dialer.connect(ip, self._settings.port, self._settings.connect_timeout)
         except BaseException:
-            place.leave()
+            seat.leave()
             raise
-        return _Placed(connection, place)
+        return _Seated(connection, seat)
 
     def leave(self, reading: "_Reading", outcome: Outcome | None) -> Probed:
         """End a conversation with manners and return what it told; None: the greeting was not complete in time."""
@@ -109,7 +109,7 @@ class SmtpProber:
             task = self._background.spawn(_farewell(reading.connection))
             # One that is cancelled before its first step has closed nothing.
             task.add_done_callback(lambda _: reading.connection.close())
-            reading.connection.place.give_way(task)
+            reading.connection.seat.give_way(task)
         else:
             reading.connection.close()
         return probed
@@ -119,12 +119,12 @@ class SmtpProber:
         return kind(whole=self._settings.send_quit, believe_521=self._improvements.believe_521)
 
 
-class _Placed:
-    """A connection that has its place until it is closed, and what its peer sends, piece by piece."""
+class _Seated:
+    """A connection that has its seat until it is closed, and what its peer sends, piece by piece."""
 
-    def __init__(self, connection: Connection, place: Place) -> None:
+    def __init__(self, connection: Connection, seat: Seat) -> None:
         self._connection = connection
-        self.place = place
+        self.seat = seat
         self._start = asyncio.get_running_loop().time()
         self._pieces = 0
 
@@ -148,13 +148,13 @@ class _Placed:
     def close(self) -> None:
         """Close. A second time this does nothing."""
         self._connection.close()
-        self.place.leave()
+        self.seat.leave()
 
 
 class _Reading:
     """A connection and what its greeting has come to so far."""
 
-    def __init__(self, connection: _Placed, greeting: Greeting, connect_seconds: float) -> None:
+    def __init__(self, connection: _Seated, greeting: Greeting, connect_seconds: float) -> None:
         self.connection = connection
         self.greeting = greeting
         self._connect_seconds = connect_seconds
@@ -201,7 +201,7 @@ class _Settling:
     async def settled(self) -> Probed:
         task = asyncio.current_task()
         if task:
-            self._reading.connection.place.give_way(task)
+            self._reading.connection.seat.give_way(task)
         outcome = await self._reading.outcome(until=self._until)
         # From here on the farewell may have the connection.
         self._is_settled = True
@@ -212,7 +212,7 @@ class _Settling:
             self._reading.connection.close()
 
 
-async def _farewell(connection: _Placed) -> None:
+async def _farewell(connection: _Seated) -> None:
     """Say QUIT, read the reply and close (RFC 5321 section 4.1.1.10)."""
     until = asyncio.get_running_loop().time() + _LONGEST_FAREWELL
     try:

@@ -32,7 +32,7 @@ Said = str | set[str]
 
 
 class Mode(NamedTuple):
-    """How the service probes, and what each kind comes to; where a reset races with what came before it, either of two.
+    """How the service probes, and what each kind comes to; either of two where a reset races with what came before it.
     Those in `later` are something else once they were waited for in the background."""
 
     preset: str
@@ -43,7 +43,7 @@ class Mode(NamedTuple):
 
 
 RACE: Final = {"gd", "inv"}
-GREETS: Final = {
+GREETS: Final[dict[str, Said]] = {
     "reset after QUIT": "gd",
     "lines after QUIT": "gd",
     "one line after QUIT": "gd",
@@ -51,10 +51,10 @@ GREETS: Final = {
     "never closing": "gd",
     "deaf": "gd",
 }
-RESETS: Final[Mapping[str, Said]] = {"reset at once": "inv", "reset after the greeting": RACE}
+RESETS: Final[dict[str, Said]] = {"reset at once": "inv", "reset after the greeting": RACE}
 UNHEARING: Final = {"deaf", "line of 100 MB"}
-"""These read nothing, or not before the end of the connection, which comes with a reset for what they went on to say."""
-NO_GREETING: Final = {
+"""These read nothing, or not before a reset ends the connection, for all that they went on to say."""
+NO_GREETING: Final[dict[str, Said]] = {
     "silent": "tr",
     "octet a second": "tr",
     "line of 100 MB": "tr",
@@ -221,10 +221,11 @@ async def test_each_kind_has_its_verdict_in_time_and_nothing_is_left_open(name: 
         for kind, verdict in mode.later.items():
             async with asyncio.timeout(PATIENCE + 5):
                 while await asked.verdict(names[kind]) != verdict:
-                    await asyncio.sleep(0.05)
+                    pass
         await asyncio.to_thread(poll_until, lambda: len(asked.files()) <= before, 15, "what it opened closed again")
         assert asked.service.log.count("\n") < 10, asked.service.log
-    seen = lab.farm.seen(); print({k: v.most_taken for k, v in seen.items()})
+    seen = lab.farm.seen()
+    print({k: v.most_taken for k, v in seen.items()})
     for kind in HOSTILE:
         assert seen[kind].connections >= 1, kind
         assert seen[kind].most_taken <= MOST_TAKEN, (kind, seen[kind])

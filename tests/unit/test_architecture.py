@@ -20,7 +20,7 @@ ROWS = (
         "descriptors",
         "log",
         "metrics",
-        "places",
+        "seats",
         "politeness",
         "series",
         "trace",
