@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -24,6 +23,7 @@ from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url, secrets
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.counts import UNCOUNTED, CountedResolver, Counts, Reads
+from mxcheck_service.descriptors import raise_limit
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.doctor.examination import Instruments
 from mxcheck_service.egress import LABELS, Egress
@@ -34,6 +34,7 @@ from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.reload import Reloader, Reread
+from mxcheck_service.seats import Seats
 from mxcheck_service.settings import Settings
 from mxcheck_service.tls import Certificates
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
@@ -51,6 +52,8 @@ _COLLECT_AFTER: Final = (50_000, 20, 100)
 """Thresholds of the three generations; Python's own are 700, 10 and 10."""
 _LINGERING_SHARE: Final = 4
 """Of so many file descriptors, one may be of a connection whose greeting is still waited for."""
+_PROBING_SHARE: Final = 2
+"""Of so many file descriptors, one may be of a connection to a mail host: callers, Redis and DNS have the others."""
 _FOLD_SECONDS: Final = 1.0
 """How old a worker's gauges may be when another one tells them."""
 
@@ -58,23 +61,18 @@ _FOLD_SECONDS: Final = 1.0
 @asynccontextmanager
 async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncIterator[Adapters]:
     """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
-    background = Background(most_lingering())
+    descriptors = raise_limit()
+    background = Background(min(MAX_LINGERING, descriptors // _LINGERING_SHARE))
+    seats = Seats(descriptors // _PROBING_SHARE)
     async with _cache(settings, counts) as cache:
         ares = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         resolver, dialer, clock = CountedResolver(ares, counts), TcpDialer(), SystemClock()
         egress = Egress(dialer, resolver, clock, background, counts)
         try:
-            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress)
+            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress, seats=seats)
         finally:
             await background.drain(0)
             await ares.close()
-
-
-def most_lingering() -> int:
-    """Return how many greetings may be waited for in the background: no more than the file descriptors allow."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = descriptors == resource.RLIM_INFINITY
-    return MAX_LINGERING if unlimited else min(MAX_LINGERING, descriptors // _LINGERING_SHARE)
 
 
 @asynccontextmanager
@@ -279,6 +277,9 @@ def _count(world: Adapters, state: State, metrics: Metrics) -> None:
     metrics.deadline.read_own(lambda: state.checker.deadline)
     metrics.background_tasks.read_from(lambda: len(world.background))
     metrics.lingering_probes.read_from(lambda: world.background.lingering)
+    if seats := world.seats:
+        metrics.open_probes.read_from(lambda: seats.open)
+        metrics.probes_crowded_out.read_from(lambda: seats.refused)
     if isinstance(resolver := world.resolver, CountedResolver):
         metrics.dns_failures_in_a_row.read_from(lambda: resolver.failures)
     if egress := world.egress:

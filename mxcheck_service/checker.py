@@ -28,6 +28,7 @@ from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
 from mxcheck_service.remembered import RememberedLookups
 from mxcheck_service.renewal import Renewal
+from mxcheck_service.seats import Seats
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ class Adapters:
     turns: Turns = field(default_factory=NoLimit)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
+    seats: Seats | None = None
+    """None: each checker has its own."""
 
 
 class Checker:
@@ -135,7 +138,7 @@ class Checker:
         dialer = adapters.dialer
         if adapters.egress is not None:
             dialer = adapters.egress.guard(dialer, settings, improvements, cache)
-        smtp = SmtpProber(settings, improvements, dialer, adapters.background)
+        smtp = SmtpProber(settings, improvements, dialer, adapters.background, adapters.seats)
         prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(

@@ -84,6 +84,10 @@ class Metrics(Collector):
             verdict=Verdict,
         )
         self.lingering_probes = Gauge("mxcheck_lingering_probes", "Connections whose greeting is waited for.")
+        self.open_probes = Gauge("mxcheck_open_probes", "Connections to mail hosts that are open or being made.")
+        self.probes_crowded_out = Counter(
+            "mxcheck_probes_crowded_out", "Probes that were not made for want of a seat for their connection."
+        )
         self.complaints = Counter(
             "mxcheck_probe_complaints", "Greetings that turn our own address away, by why.", about=Complaint
         )

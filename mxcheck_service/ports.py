@@ -117,7 +117,8 @@ class Probed:
 class LocalFault:
     """The probe told nothing: our own network kept it from the target.
 
-    `withheld`: it is supposed to be at fault, since others could not be reached; the system has reported nothing.
+    `withheld`: the system has reported nothing. The network is supposed to be at fault, since others could not be
+    reached, or there is no place for one more connection.
     """
 
     reason: str

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import socket
+from contextlib import suppress
 from typing import Final
 
 from mxcheck_service.background import Background
@@ -12,10 +13,25 @@ from mxcheck_service.core.model import Outcome, Verdict
 from mxcheck_service.core.policy import lock_ttl
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed, Settling
+from mxcheck_service.seats import Seat, Seats
 
 _RECEIVE: Final = 4096
 _LONGEST_FAREWELL: Final = 5.0
 """Seconds to wait for the reply to QUIT. RFC 5321 allows minutes, but nothing hangs on the answer."""
+_AT_ONCE: Final = 4
+"""Pieces that are read as they come. Who has more to say, or says it in drops, is read ever more seldom."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
+_PAUSE_SHARE: Final = 1 / 8
+"""Part of the time so far that passes until the next piece is read: by so much, at most, a verdict comes later."""
+_LAST_LOOK: Final = 0.05
+"""Seconds before the end of all patience at which what has come is read once more."""
+_RECEIVE_BUFFER: Final = 16384
+"""Octets that the kernel takes of a peer ahead of us, and as many for itself; left alone it takes megabytes."""
+_UNDELIVERED: Final = 10_000
+"""Milliseconds for which the kernel goes on with a closed connection whose peer takes nothing more (RFC 5482). Left
+alone it does for minutes, and nobody can end that any more."""
+
+_CROWDED: Final = "as many connections to mail hosts are open as may be: improvements.probes_at_once, open files"
 
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
@@ -24,23 +40,33 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN
 class SmtpProber:
     """Probes the port of the settings (reference: probe_connect_only, probe_with_greeting).
 
-    With `improvements.slow_greeting` a greeting that takes longer is left to be settled by whoever asked.
+    With `improvements.slow_greeting` a greeting that takes longer is left to be settled by whoever asked. `seats` are
+    those of the process; without them the prober has its own.
     """
 
     def __init__(
-        self, settings: MxCheckSettings, improvements: Improvements, dialer: Dialer, background: Background
+        self,
+        settings: MxCheckSettings,
+        improvements: Improvements,
+        dialer: Dialer,
+        background: Background,
+        seats: Seats | None = None,
     ) -> None:
         self._settings = settings
         self._improvements = improvements
         self._dialer = dialer
         self._background = background
+        self._seats = Seats(improvements.probes_at_once) if seats is None else seats
 
     async def probe(self, ip: str) -> Probed | LocalFault:
         # The lock was claimed just before: when it frees itself, another worker may begin.
         start = asyncio.get_running_loop().time()
         end = start + lock_ttl(self._settings)
+        seat = self._seats.take(ip, self._improvements.probes_at_once)
+        if seat is None:
+            return LocalFault(_CROWDED, withheld=True)
         try:
-            connection = await self._dialer.connect(ip, self._settings.port, self._settings.connect_timeout)
+            connection = await self._connect(ip, seat)
         except ConnectError as error:
             match error.problem:
                 case ConnectProblem.REFUSED:
@@ -67,12 +93,23 @@ class SmtpProber:
                 return reading.told(Outcome(Verdict.GOOD), _Settling(self, reading, until=patience))
         return self.leave(reading, outcome)
 
+    async def _connect(self, ip: str, seat: Seat) -> "_Seated":
+        try:
+            connection = await self._dialer.connect(ip, self._settings.port, self._settings.connect_timeout)
+        except BaseException:
+            seat.leave()
+            raise
+        return _Seated(connection, seat)
+
     def leave(self, reading: "_Reading", outcome: Outcome | None) -> Probed:
         """End a conversation with manners and return what it told; None: the greeting was not complete in time."""
         probed = reading.told(outcome or reading.greeting.timed_out())
         if probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit:
             # The verdict stands; nobody waits for good manners.
-            self._background.spawn(_farewell(reading.connection))
+            task = self._background.spawn(_farewell(reading.connection))
+            # One that is cancelled before its first step has closed nothing.
+            task.add_done_callback(lambda _: reading.connection.close())
+            reading.connection.seat.give_way(task)
         else:
             reading.connection.close()
         return probed
@@ -82,10 +119,42 @@ class SmtpProber:
         return kind(whole=self._settings.send_quit, believe_521=self._improvements.believe_521)
 
 
+class _Seated:
+    """A connection that has its seat until it is closed, and what its peer sends, piece by piece."""
+
+    def __init__(self, connection: Connection, seat: Seat) -> None:
+        self._connection = connection
+        self.seat = seat
+        self._start = asyncio.get_running_loop().time()
+        self._pieces = 0
+
+    async def receive(self, *, until: float, silence: float | None = None) -> bytes:
+        """Return the next piece; raises TimeoutError when none has come within `silence` seconds.
+
+        Every piece costs a turn of the loop, however small it is. Who sends thousands gets no more turns than others:
+        from the fifth on some time goes by before the next one is read, though not past `until` (the loop's time).
+        """
+        if self._pieces >= _AT_ONCE:
+            now = asyncio.get_running_loop().time()
+            pause = min((now - self._start) * _PAUSE_SHARE, _LONGEST_PAUSE, until - now - _LAST_LOOK)
+            await asyncio.sleep(max(pause, _SHORTEST_PAUSE))
+        self._pieces += 1
+        async with asyncio.timeout(silence):
+            return await self._connection.receive()
+
+    async def send(self, data: bytes) -> None:
+        await self._connection.send(data)
+
+    def close(self) -> None:
+        """Close. A second time this does nothing."""
+        self._connection.close()
+        self.seat.leave()
+
+
 class _Reading:
     """A connection and what its greeting has come to so far."""
 
-    def __init__(self, connection: Connection, greeting: Greeting, connect_seconds: float) -> None:
+    def __init__(self, connection: _Seated, greeting: Greeting, connect_seconds: float) -> None:
         self.connection = connection
         self.greeting = greeting
         self._connect_seconds = connect_seconds
@@ -103,8 +172,7 @@ class _Reading:
         try:
             async with asyncio.timeout_at(until):
                 while True:
-                    async with asyncio.timeout(silence):
-                        data = await self.connection.receive()
+                    data = await self.connection.receive(until=until, silence=silence)
                     outcome = self.greeting.feed(data) if data else self.greeting.closed()
                     if outcome:
                         return outcome
@@ -131,6 +199,9 @@ class _Settling:
         self._is_settled = False
 
     async def settled(self) -> Probed:
+        task = asyncio.current_task()
+        if task:
+            self._reading.connection.seat.give_way(task)
         outcome = await self._reading.outcome(until=self._until)
         # From here on the farewell may have the connection.
         self._is_settled = True
@@ -141,14 +212,15 @@ class _Settling:
             self._reading.connection.close()
 
 
-async def _farewell(connection: Connection) -> None:
+async def _farewell(connection: _Seated) -> None:
     """Say QUIT, read the reply and close (RFC 5321 section 4.1.1.10)."""
+    until = asyncio.get_running_loop().time() + _LONGEST_FAREWELL
     try:
-        async with asyncio.timeout(_LONGEST_FAREWELL):
+        async with asyncio.timeout_at(until):
             await connection.send(b"QUIT\r\n")
             reply = b""
             while not reply.endswith(b"\n") and len(reply) < _RECEIVE:
-                data = await connection.receive()
+                data = await connection.receive(until=until)
                 if not data:
                     break
                 reply += data
@@ -168,6 +240,8 @@ class TcpDialer:
         except OSError as error:
             raise ConnectError(ConnectProblem.LOCAL, str(error)) from error
         try:
+            # Before the handshake, which offers the peer so much.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             code = sock.connect_ex((ip, port))
             remote = code == errno.EINPROGRESS
             if remote:
@@ -200,6 +274,8 @@ class TcpConnection:
         await asyncio.get_running_loop().sock_sendall(self._sock, data)
 
     def close(self) -> None:
+        with suppress(OSError):  # the peer may have ended it, and a second time there is nothing to be closed
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNDELIVERED)
         self._sock.close()
 
 

@@ -10,6 +10,8 @@ MAX_LINE: Final = 4096
 """Octets of one line, CRLF included: eight times what RFC 5321 section 4.5.3.1.5 allows."""
 MAX_GREETING: Final = 65536
 """Octets of the whole greeting."""
+MAX_LINES: Final = 4096
+"""Lines of the whole greeting. Judging one costs far more than receiving it: 64 KiB of empty ones are an attack."""
 NEVER: Final = b"521"
 """The reply code of a host that never accepts mail (RFC 7504 section 3)."""
 
@@ -48,6 +50,8 @@ class Greeting:
             outcome = self._judge(line)
             if outcome:
                 return outcome
+            if len(self.lines) >= MAX_LINES:
+                return self.timed_out()
         # The last octet may be the first half of a CRLF.
         return self.timed_out() if self._is_past_its_bound(len(self._pending) - 1) else None
 
@@ -109,12 +113,17 @@ class TolerantGreeting(Greeting):
 
     def _take(self, data: bytes) -> Outcome | None:
         *lines, rest = (self._pending + data).split(b"\n")
+        judged = len(self.lines)
+        room = MAX_LINES - judged
         # What is cut off of a line has no say in its judgement.
         self._pending = rest[:MAX_LINE]
-        judged = len(self.lines)
-        self.lines += [line[:MAX_LINE].rstrip(b"\r") for line in lines]
+        self.lines += [line[:MAX_LINE].rstrip(b"\r") for line in lines[:room]]
         outcomes = (self._judge_part(line, complete=True) for line in self.lines[judged:])
         outcome = next(filter(None, outcomes), None)
+        if outcome is None and len(lines) >= room:
+            # However much of the next line has come along: it is not read.
+            self._pending = b""
+            return self.timed_out()
         outcome = outcome or self._judge_part(self._pending, complete=len(rest) >= MAX_LINE)
         if outcome and self._pending:
             self.lines.append(self._pending)

@@ -216,6 +216,9 @@ class Improvements:
     """Likewise of the MX hosts under one registered name, such as `example.com` or `example.co.uk`."""
     probes_globally: Annotated[int, Ge(0)] = 6000
     """Likewise of all addresses together."""
+    probes_at_once: Annotated[int, Ge(0)] = 2048
+    """Most connections to mail hosts that a process has open, never more than half of its open files; a network has no
+    more of them than are free. Over it: MX_PROBE_UNAVAILABLE, never cached. 0: any number."""
     tolerant_greeting: bool = True
     """A greeting that a sending MTA accepts is good: any 2xx, LF as line end, a code without text, long lines."""
     believe_521: bool = True
@@ -261,6 +264,7 @@ REFERENCE = Improvements(
     probes_per_network=0,
     probes_per_suffix=0,
     probes_globally=0,
+    probes_at_once=0,
     tolerant_greeting=False,
     believe_521=False,
     slow_greeting=None,

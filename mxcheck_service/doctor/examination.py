@@ -14,6 +14,7 @@ from mxcheck_service.cache.servers import Servers
 from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.model import Family
 from mxcheck_service.core.networks import parse_ip
+from mxcheck_service.descriptors import raise_limit
 from mxcheck_service.doctor.facts import (
     KNOWN,
     UNKNOWN_TOP,
@@ -148,6 +149,8 @@ async def _clock(clock: Clock) -> ClockFacts:
 
 
 def _process() -> ProcessFacts:
+    # As the service does at its start: what it would have counts.
+    raise_limit()
     soft, hard = (
         None if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )

@@ -1,6 +1,7 @@
 """The service, run on a scenario: the real checker on fakes of its seams, in virtual time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import assert_never
@@ -59,19 +60,22 @@ class FakeResolver:
 
 
 class FakeConnection:
-    """Plays a peer back."""
+    """Plays a peer back, which sends when its time has come, whether or not anybody reads."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._chunks = iter(peer.chunks)
+        start = asyncio.get_running_loop().time()
+        self._chunks = deque((start + (n + 1) * peer.pause, chunk) for n, chunk in enumerate(peer.chunks))
         self.sent = b""
 
     async def receive(self) -> bytes:
-        """Return the next chunk, or end as the peer ends."""
-        chunk = next(self._chunks, None)
-        if chunk is not None:
-            await asyncio.sleep(self._peer.pause)
-            return chunk.encode("latin-1")
+        """Return the next chunk, and with it what has come in time that nobody read; or end as the peer ends."""
+        if self._chunks:
+            arrives, data = self._chunks.popleft()
+            await asyncio.sleep(max(0.0, arrives - asyncio.get_running_loop().time()))
+            while self._chunks and self._chunks[0][0] < asyncio.get_running_loop().time():
+                data += self._chunks.popleft()[1]
+            return data.encode("latin-1")
         match self._peer.ending:
             case "eof":
                 return b""

@@ -1,12 +1,10 @@
 """Background work and single flights: who waits, who is cancelled, who takes over."""
 
 import asyncio
-import resource
 
 import pytest
 
-from mxcheck_service import app
-from mxcheck_service.background import MAX_LINGERING, Background, SingleFlight
+from mxcheck_service.background import Background, SingleFlight
 from tests.unit.fakes import soon
 
 
@@ -257,13 +255,3 @@ async def test_drain_ends_even_when_many_tasks_wait_for_one_flight_that_never_en
     work.go.set()
     assert await drain == 5
     assert done == {drain}
-
-
-@pytest.mark.parametrize(
-    ("descriptors", "most"), [(resource.RLIM_INFINITY, MAX_LINGERING), (1_000_000, MAX_LINGERING), (1024, 256)]
-)
-def test_what_lingers_leaves_file_descriptors_for_others(
-    descriptors: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, resource.RLIM_INFINITY))
-    assert app.most_lingering() == most

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from mxcheck_service.core.banner import MAX_GREETING, MAX_LINE, Greeting
+from mxcheck_service.core.banner import MAX_GREETING, MAX_LINE, MAX_LINES, Greeting
 from mxcheck_service.core.model import Outcome, Verdict
 
 GOOD = Outcome(Verdict.GOOD)
@@ -127,6 +127,15 @@ def test_greeting_past_its_bound_counts_as_no_end_however_it_arrives(size: int, 
     thousands = [data[index : index + 1000] for index in range(0, size, 1000)]
     for chunks in ([data], thousands, octets):
         assert outcome_of(chunks, whole=True) == outcome
+
+
+@pytest.mark.parametrize(("before", "outcome"), [(MAX_LINES - 1, GOOD), (MAX_LINES, SILENT)])
+def test_no_more_lines_are_judged_than_anybody_needs(before: int, outcome: Outcome) -> None:
+    data = b"220-\r\n" * before + b"220 \r\n"
+    assert len(data) < MAX_GREETING
+    for size in (len(data), 1000, 1):
+        pieces = [data[index : index + size] for index in range(0, len(data), size)]
+        assert outcome_of(pieces, whole=True) == outcome
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -36,6 +36,8 @@ def test_before_anything_is_counted_there_is_what_has_no_labels(metrics: Metrics
         "mxcheck_near_cache_entries",
         "mxcheck_background_tasks",
         "mxcheck_lingering_probes",
+        "mxcheck_open_probes",
+        "mxcheck_probes_crowded_out_total",
         "mxcheck_lookup_crashes_total",
         "mxcheck_dns_failures_in_a_row",
         "mxcheck_redis_waiting",

@@ -5,7 +5,7 @@ That these outcomes are what a real Postfix makes of such peers is tested in tes
 
 import pytest
 
-from mxcheck_service.core.banner import MAX_GREETING, MAX_LINE, Greeting, TolerantGreeting
+from mxcheck_service.core.banner import MAX_GREETING, MAX_LINE, MAX_LINES, Greeting, TolerantGreeting
 from mxcheck_service.core.model import Outcome, Verdict
 from tests.unit.test_banner import GOOD, INVALID, SILENT, chunkings, error
 
@@ -149,7 +149,7 @@ def test_long_line_is_judged_by_its_code_however_it_arrives(
 
 @pytest.mark.parametrize(
     ("line", "end", "outcome"),
-    [(b"220-never the last\r\n", b"220 end\r\n", SILENT), (b"what is this\r\n", b"220 end\r\n", INVALID)],
+    [(b"220-never the last\r\n", b"220 end\r\n", SILENT), (b"what on earth is this\r\n", b"220 end\r\n", INVALID)],
 )
 def test_greeting_past_its_bound_has_come_to_its_end(line: bytes, end: bytes, outcome: Outcome) -> None:
     lines = line * (MAX_GREETING // len(line))
@@ -159,6 +159,24 @@ def test_greeting_past_its_bound_has_come_to_its_end(line: bytes, end: bytes, ou
         octets = [data[index : index + 1] for index in range(len(data))]
         for chunks in ([data], thousands, octets):
             assert fed(TolerantGreeting(whole=True), chunks) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "outcome"),
+    [
+        (b"\n" * (MAX_LINES - 1), b"220 mx\n", GOOD),
+        (b"\n" * MAX_LINES, b"220 mx\n", INVALID),
+        (b"220-\n" * MAX_LINES, b"220 mx\n", SILENT),
+        # What the cut-off line says is not read, in whatever pieces it comes.
+        (b"521-\n" * MAX_LINES, b"521 you are listed\n", REFUSED),
+    ],
+)
+def test_no_more_lines_are_judged_than_anybody_needs(before: bytes, last: bytes, outcome: Outcome) -> None:
+    data = before + last
+    for size in (len(data), len(before) + 9, 1000, 1):
+        greeting = TolerantGreeting(whole=True, believe_521=True)
+        assert fed(greeting, [data[index : index + size] for index in range(0, len(data), size)]) == outcome
+        assert len(greeting.lines) <= MAX_LINES
 
 
 @pytest.mark.parametrize("whole", [False, True])

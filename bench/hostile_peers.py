@@ -1,0 +1,301 @@
+"""Ten thousand hostile mail hosts, and what they cost everybody else.
+
+    python -m bench.hostile_peers [--peers 10000] [--quiet 20] [--only NAME] [--json FILE]
+
+An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone, then while the hostile hosts are
+met. Those are of all kinds of tests/lab/smtp_farm.py in turn, each with a domain of its own. Greetings are read and QUIT
+is said, since that is where a peer can do most.
+
+    stream   one message after the other at a fixed rate, so that there is processor left for others
+    flood    900 messages at a time, as fast as they are answered, until each host has its verdict
+
+Each candidate has a service of its own with a core of its own; Redis, the DNS server, peers and callers share the other.
+Needs redis-server and knot.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from argparse import Namespace
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import uvloop
+
+from bench import report
+from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, cpu_seconds, on_core, resident_bytes
+from tests.lab.knot import KnotServer
+from tests.lab.redis import RedisServer
+from tests.lab.service import UNLIMITED, Service
+from tests.lab.smtp_farm import HOSTILE, SmtpFarm
+
+RATE: Final = 200
+"""Ordinary requests a second."""
+SHARE: Final = 10
+"""One of so many is about a domain that was never asked about."""
+WARM: Final = 500
+_COLD: Final = 20_000
+_CALLERS: Final = 900
+"""Messages of a flood under way at once: the service takes 1000, and a hundred are for the others."""
+_STREAM: Final = 200
+"""Messages of a stream in a second."""
+_LONGEST: Final = 90.0
+"""Seconds after which a flood ends, whether or not each host has its verdict."""
+_PATIENCE: Final = 30.0
+"""Seconds that a greeting is waited for in the background. By default it is five minutes."""
+_LOOK: Final = 0.2
+_BACK: Final = 90.0
+"""Seconds after the attack for everything to be closed."""
+CANDIDATES: Final[Mapping[str, tuple[bool, Mapping[str, Any]]]] = {
+    "stream": (False, UNLIMITED),
+    "flood": (True, UNLIMITED),
+    "flood, limits a minute": (True, {}),
+}
+"""Whether it is a flood, and settings. The limits of probes in a minute would spare the service most of the hosts."""
+_NEUTRAL: Final = frozenset({"unavailable", "ratelimited", "inflight"})
+
+
+@dataclass
+class Samples:
+    """What the process used, looked at five times a second."""
+
+    resident: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+
+
+@contextmanager
+def sampled(pid: int) -> Iterator[Samples]:
+    samples, over = Samples(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK):
+            samples.resident.append(resident_bytes(pid))
+            samples.files.append(open_files(pid))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+
+
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@contextmanager
+def steady(url: str, names: Path) -> Iterator[list[list[Any]]]:
+    """Keep the ordinary load up within the block; afterwards the list has the answers."""
+    argv = [sys.executable, "-m", "bench.steady", url, str(RATE), str(SHARE), str(names), str(WARM)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # What it measures is the service, not how long it has to wait for the attackers on its own core.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, -15)
+        answers: list[list[Any]] = []
+        try:
+            yield answers
+        finally:
+            told, _ = process.communicate()
+        answers += json.loads(told)
+
+
+class Attack:
+    """Messages about hostile hosts, and what was said of them."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._session = session
+        self.asked = 0
+        self.given: Counter[str] = Counter()
+
+    async def flood(self, names: Sequence[str]) -> None:
+        """Ask about every name until it has its verdict."""
+        left = deque(names)
+        end = time.monotonic() + _LONGEST
+
+        async def caller() -> None:
+            while left and time.monotonic() < end:
+                name = left.popleft()
+                if not await self._is_told(name):
+                    left.append(name)
+
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(min(_CALLERS, len(names))):
+                callers.create_task(caller())
+
+    async def stream(self, names: Sequence[str]) -> None:
+        """Ask about each name once, at a fixed rate."""
+        start = time.monotonic()
+        async with asyncio.TaskGroup() as asking:
+            for number, name in enumerate(names):
+                await asyncio.sleep(start + number / _STREAM - time.monotonic())
+                asking.create_task(self._is_told(name))
+
+    async def _is_told(self, name: str) -> bool:
+        self.asked += 1
+        try:
+            async with self._session.post(f"{self._url}/v1/check", json={"sender": f"x@{name}"}) as response:
+                reply = await response.json(content_type=None)
+                said = reply["domains"][0]["verdict"] if response.status == 200 else f"HTTP {response.status}"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            said = type(error).__name__
+        self.given[said] += 1
+        return len(said) <= len("err:000") and said not in _NEUTRAL
+
+
+async def attack(url: str, names: Sequence[str], *, flood: bool) -> Attack:
+    timeout = aiohttp.ClientTimeout(total=_LONGEST)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+        attack = Attack(url, session)
+        await (attack.flood if flood else attack.stream)(names)
+        return attack
+
+
+def wait_back(pid: int, files: int) -> float | None:
+    """Return the seconds until the process has no more files open than these; None: it has not got there."""
+    start = time.monotonic()
+    while (passed := time.monotonic() - start) < _BACK:
+        if open_files(pid) <= files:
+            return passed
+        time.sleep(_LOOK)
+    return None
+
+
+def measure(name: str, options: Namespace) -> dict[str, Any]:
+    flood, candidate = CANDIDATES[name]
+    good = [(f"good{number}", "good", number) for number in range(WARM + _COLD)]
+    hostile = [
+        (f"bad{number}", HOSTILE[number % len(HOSTILE)], number // len(HOSTILE)) for number in range(options.peers)
+    ]
+    with ExitStack() as stack, on_core(OTHER_CORE):
+        redis = stack.enter_context(RedisServer())
+        farm = stack.enter_context(SmtpFarm())
+        zone = "".join(
+            f"{name} MX 10 mx.{name}\nmx.{name} A {farm.address(kind, number)}\n"
+            for name, kind, number in (*good, *hostile)
+        )
+        knot = stack.enter_context(KnotServer({ZONE: zone}))
+        settings = {
+            "cache": {"url": redis.url},
+            "dns": {"nameservers": [knot.nameserver]},
+            "improvements": {"greeting_patience": _PATIENCE, **candidate},
+            "mx_check": {"test_mode": True, "port": farm.port, "verify_greeting": True, "send_quit": True},
+            "server": QUIET,
+        }
+        with on_core(SERVER_CORE):
+            service = stack.enter_context(Service(settings))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mxcheck-bench-"))
+        names = Path(folder) / "names"
+        names.write_text("\n".join(f"{name}.{ZONE}" for name, _, _ in good))
+        with steady(service.url, names) as answers:
+            # Until all that is warm has been asked about, and the first cold ones have grown the process.
+            time.sleep(2 * WARM / RATE + 5)
+            files, resident = open_files(service.pid), resident_bytes(service.pid)
+            quiet_from = time.monotonic()
+            time.sleep(options.quiet)
+            attack_from, cpu = time.monotonic(), cpu_seconds(service.pid)
+            with sampled(service.pid) as samples:
+                met = uvloop.run(attack(service.url, [f"{name}.{ZONE}" for name, _, _ in hostile], flood=flood))
+                attack_to, cpu = time.monotonic(), cpu_seconds(service.pid) - cpu
+                # What has only begun to linger or to say goodbye goes on for a time.
+                time.sleep(5)
+        back = wait_back(service.pid, files)
+        seen = farm.seen()
+    phases = {"alone": (quiet_from, attack_from), "attacked": (attack_from, attack_to)}
+    return {
+        "seconds": attack_to - attack_from,
+        "busy": cpu / (attack_to - attack_from),
+        "asked": met.asked,
+        "given": dict(met.given.most_common()),
+        "ordinary": {name: ordinary(answers, *phase) for name, phase in phases.items()},
+        "resident_mebibytes": [resident / 2**20, max(samples.resident) / 2**20],
+        "files": [files, max(samples.files)],
+        "seconds_until_closed": back,
+        "most_taken": max(seen[kind].most_taken for kind in HOSTILE),
+        "connections": sum(seen[kind].connections for kind in HOSTILE),
+    }
+
+
+def ordinary(answers: Sequence[Sequence[Any]], start: float, end: float) -> dict[str, Any]:
+    """What the ordinary load saw of requests that were due in this time."""
+    found = [answer for answer in answers if start <= answer[0] < end]
+    told: dict[str, Any] = {}
+    for kind, warm in (("warm", True), ("cold", False)):
+        seconds = [answer[1] for answer in found if answer[2] is warm]
+        said = Counter(answer[3] for answer in found if answer[2] is warm)
+        told[kind] = {
+            "requests": len(seconds),
+            "p50_milliseconds": report.percentile(seconds, 50) * 1e3,
+            "p99_milliseconds": report.percentile(seconds, 99) * 1e3,
+            "slowest_milliseconds": max(seconds) * 1e3,
+            "good": said["gd"],
+            "not_known": sum(said[verdict] for verdict in _NEUTRAL),
+            "other": {verdict: count for verdict, count in said.items() if verdict not in _NEUTRAL | {"gd"}},
+        }
+    return told
+
+
+def tables(results: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        [
+            candidate,
+            kind,
+            *(f"{found['ordinary'][phase][kind]['p99_milliseconds']:.1f}" for phase in ("alone", "attacked")),
+            f"{relation(found, kind):.2f}",
+            *(str(found["ordinary"]["attacked"][kind][what]) for what in ("requests", "good", "not_known")),
+            str(sum(found["ordinary"]["attacked"][kind]["other"].values())),
+        ]
+        for candidate, found in results.items()
+        for kind in ("warm", "cold")
+    ]
+    head = ["", "domains", "p99 alone, ms", "p99 attacked, ms", "of alone", "requests", "good", "not known", "wrong"]
+    yield report.table(head, rows)
+    rows = [
+        [
+            candidate,
+            f"{found['seconds']:.0f}",
+            f"{found['asked']:,}",
+            f"{found['connections']:,}",
+            "{:.0f} -> {:.0f}".format(*found["resident_mebibytes"]),
+            "{} -> {}".format(*found["files"]),
+            "not" if found["seconds_until_closed"] is None else f"{5 + found['seconds_until_closed']:.0f}",
+            f"{found['most_taken']:,}",
+        ]
+        for candidate, found in results.items()
+    ]
+    head = ["", "seconds", "asked", "connections", "MiB of memory", "files", "closed after, s", "octets taken, at most"]
+    yield report.table(head, rows)
+
+
+def relation(found: Mapping[str, Any], kind: str) -> float:
+    """The p99 under attack, of that without."""
+    alone, attacked = (found["ordinary"][phase][kind]["p99_milliseconds"] for phase in ("alone", "attacked"))
+    return float(attacked / alone)
+
+
+def main() -> None:
+    parser = report.options("hostile_peers", __doc__)
+    parser.add_argument("--peers", type=int, default=10_000)
+    parser.add_argument("--quiet", type=float, default=20.0, help="seconds of the ordinary load alone")
+    parser.add_argument("--only", choices=CANDIDATES)
+    arguments = parser.parse_args()
+    chosen = [arguments.only] if arguments.only else list(CANDIDATES)
+    results = {name: measure(name, arguments) for name in chosen}
+    report.save(arguments, results)
+    print(*tables(results), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
