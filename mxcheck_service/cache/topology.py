@@ -13,6 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from mxcheck_service.cache.exchange import UNREADABLE
 from mxcheck_service.cache_url import Address
 
 SHARE: Final = 4
@@ -69,7 +70,10 @@ class SentinelSource:
         self._service = service
 
     async def ask(self) -> Topology:
-        return Topology(((0, await self._sentinel.discover_master(self._service)),))
+        try:
+            return Topology(((0, await self._sentinel.discover_master(self._service)),))
+        except UNREADABLE as error:
+            raise RedisConnectionError(f"a sentinel cannot be understood: {error}") from error
 
     async def close(self) -> None:
         for client in self._sentinel.sentinels:
@@ -91,29 +95,37 @@ class ClusterSource:
             try:
                 async with asyncio.timeout(self._patience):
                     rows = await self._clients.client(node).execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
-            except (RedisError, OSError) as error:
+                if rows:
+                    return self._read(rows, node)
+            except (RedisError, OSError, *UNREADABLE) as error:
                 problem = error
-                continue
-            if rows:
-                return self._read(rows, node)
         raise RedisConnectionError(f"no node of the cluster tells who serves what: {problem or 'none serves anything'}")
 
     async def close(self) -> None:
         pass
 
     def _read(self, rows: list[Any], told_by: Address) -> Topology:
-        """Read [[first slot, last slot, [host, port, …] of the primary, the same of each replica …], …]."""
+        """Read [[first slot, last slot, [host, port, …] of the primary, the same of each replica …], …].
+
+        Raises whatever comes of it when they are something else.
+        """
         ranges: list[tuple[int, Address | None]] = [(0, None)]
         nodes: list[Address] = []
-        for first, last, *servers in sorted(rows, key=lambda row: row[0]):
+        for first, last, *servers in sorted(rows, key=lambda row: int(row[0])):
             # A node that does not know its own name leaves it out: it is the one that was asked.
-            addresses = [(host.decode() if host else told_by[0], port) for host, port, *_ in servers]
+            addresses = [(host.decode() if host else told_by[0], _port(port)) for host, port, *_ in servers]
             ranges[-1:] = [(first, addresses[0])] if ranges[-1][0] == first else [ranges[-1], (first, addresses[0])]
             if last + 1 < REDIS_CLUSTER_HASH_SLOTS:
                 ranges.append((last + 1, None))
             nodes += addresses
         self._nodes = list(dict.fromkeys((*nodes, *self._seeds)))
         return Topology(tuple(ranges))
+
+
+def _port(told: Any) -> int:
+    if not isinstance(told, int) or not 0 < told < 65_536:
+        raise ValueError(f"{told!r} is no port")
+    return told
 
 
 class Primaries:
