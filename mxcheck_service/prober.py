@@ -70,10 +70,9 @@ class SmtpProber:
     def leave(self, reading: "_Reading", outcome: Outcome | None) -> Probed:
         """End a conversation with manners and return what it told; None: the greeting was not complete in time."""
         probed = reading.told(outcome or reading.greeting.timed_out())
-        if probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit:
-            # The verdict stands; nobody waits for good manners.
-            self._background.spawn(_farewell(reading.connection))
-        else:
+        polite = probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit
+        # The verdict stands; nobody waits for good manners, and where too many peers let us wait there are none.
+        if not (polite and self._background.spare(_farewell(reading.connection))):
             reading.connection.close()
         return probed
 

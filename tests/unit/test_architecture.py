@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("core",),
     ("ports",),
-    ("background", "cache_url", "counts", "log", "metrics", "politeness", "series", "trace", "waiting"),
+    ("background", "cache_url", "capacity", "counts", "log", "metrics", "politeness", "series", "trace", "waiting"),
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
