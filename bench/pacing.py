@@ -82,7 +82,7 @@ class Caller:
 
     def __init__(self, url: str, connections: int) -> None:
         parts = urlsplit(url)
-        self._address = (parts.hostname, parts.port)
+        self._host, self._port = parts.hostname or "", parts.port or 80
         lines = ("POST /v1/check HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json")
         self._head = ("\r\n".join((*lines, "Content-Length: %d", "", ""))).encode()
         self._connections = connections
@@ -92,7 +92,7 @@ class Caller:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         while len(self._free) < self._connections:
-            _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+            _, connection = await loop.create_connection(lambda: _Connection(self), self._host, self._port)
             self._free.append(connection)
 
     async def offer(self, bodies: Iterator[bytes], *, rate: float, seconds: float) -> Offered:

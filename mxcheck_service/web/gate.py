@@ -86,8 +86,8 @@ Refuse = Callable[[web.Request, float], web.Response | None]
 
 class Gate:
     """Wraps handlers. Checks under way are bounded by `max_concurrent_requests`: so many that may wait for lookups (see
-    `capacity.Places`), and as many again whose body is still coming. `auth_token` is what they ask for; `admin_token` is what the operator's endpoints ask for, or `auth_token` when
-    there is no other."""
+    `capacity.Places`), and as many again whose body is still coming. `auth_token` is what they ask for, `admin_token`
+    what the operator's endpoints do, or `auth_token` when there is no other."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Lag:
         return self._before + (now - self._due if now > self._due else 0.0)
 
     async def watch(self, tell: Callable[[float], None]) -> None:
-        """Keep looking, for ever, and tell each time how late it was by its own doing: others may have the processor."""
+        """Keep looking, for ever, and tell each time how late it was by its own doing: others use the processor."""
         while True:
             self._due, used = time.monotonic() + _BEAT, time.thread_time()
             await asyncio.sleep(_BEAT)
