@@ -15,6 +15,7 @@ from mxcheck_service import app as composition
 from mxcheck_service.app import _TASKS, BACKGROUND
 from mxcheck_service.capacity import TOGETHER
 from mxcheck_service.web.gate import STATE, State
+from mxcheck_service.web.overload import Lag
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
@@ -56,6 +57,12 @@ class Silent:
 @pytest.fixture
 def silent(dns_server: DnsServer) -> Silent:
     return Silent(dns_server)
+
+
+@pytest.fixture(autouse=True)
+def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine of the tests is, the loop is late when a test says so."""
+    monkeypatch.setattr(Lag, "at", lambda self, now: 0.0)
 
 
 class Late:
