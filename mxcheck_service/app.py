@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import math
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -19,6 +20,7 @@ from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.cache.near import NearCache
 from mxcheck_service.cache.redis import RedisCache
 from mxcheck_service.cache.tracking import track
+from mxcheck_service.capacity import Places
 from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.config import mask_url, secrets
 from mxcheck_service.core.maplist import Maps
@@ -50,6 +52,8 @@ _CANCEL_AGAIN: Final = 0.1
 """Seconds that a cancelled task has to end before it is cancelled again."""
 _COLLECT_AFTER: Final = (50_000, 20, 100)
 """Thresholds of the three generations; Python's own are 700, 10 and 10."""
+_TASKS: Final = 8
+"""For each lookup that may be under way so many tasks: itself, what it tries, and what it has left behind."""
 _LINGERING_SHARE: Final = 4
 """Of so many file descriptors, one may be of a connection whose greeting is still waited for."""
 _PROBING_SHARE: Final = 2
@@ -59,17 +63,24 @@ _FOLD_SECONDS: Final = 1.0
 
 
 @asynccontextmanager
-async def adapters(settings: Settings, counts: Counts = UNCOUNTED) -> AsyncIterator[Adapters]:
-    """Build what does I/O, and counts; on leaving, end what background work is left and close everything."""
+async def adapters(
+    settings: Settings, counts: Counts = UNCOUNTED, *, most: float = math.inf
+) -> AsyncIterator[Adapters]:
+    """Build what does I/O, and counts; on leaving, end what background work is left and close everything.
+
+    `most`: so many lookups under way are enough (see `capacity.Places`).
+    """
     descriptors = raise_limit()
-    background = Background(min(MAX_LINGERING, descriptors // _LINGERING_SHARE))
+    background = Background(min(MAX_LINGERING, descriptors // _LINGERING_SHARE), most * _TASKS)
     seats = Seats(descriptors // _PROBING_SHARE)
     async with _cache(settings, counts) as cache:
         ares = AresResolver(settings.dns.nameservers, timeout=settings.dns.timeout, tries=settings.dns.tries)
         resolver, dialer, clock = CountedResolver(ares, counts), TcpDialer(), SystemClock()
         egress = Egress(dialer, resolver, clock, background, counts)
         try:
-            yield Adapters(cache, resolver, dialer, clock, background, counts, egress=egress, seats=seats)
+            yield Adapters(
+                cache, resolver, dialer, clock, background, counts, places=Places(most), egress=egress, seats=seats
+            )
         finally:
             await background.drain(0)
             await ares.close()
@@ -134,7 +145,7 @@ def application(
     app.add_routes(routes(gate))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
-        async with adapters(settings, metrics.counts()) as built:
+        async with adapters(settings, metrics.counts(), most=server.max_concurrent_requests) as built:
             app[BACKGROUND] = built.background
 
             async def use(settings: Settings, maps: Maps) -> None:
@@ -146,10 +157,8 @@ def application(
             reloader = Reloader(settings, library, reread, use, metrics, built.clock, tell_others, certificates)
             _count(built, state, metrics)
             reloader.report()
-            state.begin(
-                checker(settings, library.maps(settings.mx_check).maps, built), built.cache, reloader, built.egress
-            )
-            watching = [asyncio.create_task(reloader.watch())]
+            state.begin(checker(settings, library.maps(settings.mx_check).maps, built), built, reloader)
+            watching = [asyncio.create_task(reloader.watch()), asyncio.create_task(state.lag.watch(built.places.adapt))]
             if built.egress:
                 watching.append(asyncio.create_task(built.egress.watch()))
             try:

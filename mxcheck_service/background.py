@@ -1,30 +1,39 @@
 """Work that may outlive the request that began it: owned here, awaited or cancelled at shutdown."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
 MAX_LINGERING: Final = 1000
-"""Most tasks of a process that linger."""
+"""Most tasks of a process that linger, and most that could be left undone."""
 
 
 class Background:
     """The set of tasks a process has under way besides its request handlers.
 
-    Some only linger: they wait for long, on the chance of learning something. There are at most `max_lingering` of
-    them, and no shutdown waits for one.
+    Lookups and what they give rise to go on as they must; past `most` tasks the process is `full`, and whoever takes on
+    lookups takes on no more. Some could be left undone, and some only linger: they wait for long, on the chance of
+    learning something. There are at most `max_lingering` of each, and no shutdown waits for one that lingers.
     """
 
-    def __init__(self, max_lingering: int = MAX_LINGERING) -> None:
+    def __init__(self, max_lingering: int = MAX_LINGERING, most: float = math.inf) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._spare: set[asyncio.Task[Any]] = set()
         self._lingering: set[asyncio.Task[Any]] = set()
         self._max_lingering = max_lingering
+        self._most = most
 
     def __len__(self) -> int:
         """Return how many tasks are under way, those that linger apart."""
-        return len(self._tasks)
+        return len(self._tasks) + len(self._spare)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is under way that nothing new is to be begun."""
+        return len(self._tasks) >= self._most
 
     @property
     def lingering(self) -> int:
@@ -33,20 +42,21 @@ class Background:
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as a task that is kept alive until it ends."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return _kept(self._tasks, coroutine)
+
+    def spare(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+        """Run a coroutine that could be left undone; None: there are too many such, and it is closed unrun."""
+        if len(self._spare) >= self._max_lingering:
+            coroutine.close()
+            return None
+        return _kept(self._spare, coroutine)
 
     def linger(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
         """Run a coroutine as a task that nobody will wait for; None: there are too many, and it is closed unrun."""
         if len(self._lingering) >= self._max_lingering:
             coroutine.close()
             return None
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._lingering.add(task)
-        task.add_done_callback(self._lingering.discard)
-        return task
+        return _kept(self._lingering, coroutine)
 
     async def drain(self, seconds: float) -> int:
         """Wait until all tasks have ended, at most `seconds`; cancel the others and return how many they were.
@@ -56,11 +66,18 @@ class Background:
         await _cancelled(self._lingering)
         end = asyncio.get_running_loop().time() + seconds
         # Work may give rise to more work, which has what is left of the time.
-        while self._tasks and (patience := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=patience)
+        while (tasks := self._tasks | self._spare) and (patience := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(tasks, timeout=patience)
         # What has begun to linger meanwhile.
         await _cancelled(self._lingering)
-        return await _cancelled(self._tasks)
+        return await _cancelled(self._tasks | self._spare)
+
+
+def _kept(tasks: set[asyncio.Task[Any]], coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    task = asyncio.get_running_loop().create_task(coroutine)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> int:

@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple
 from mxcheck_service.attempts import Attempts
 from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
+from mxcheck_service.capacity import FEW, Overloaded, Places, Taken
 from mxcheck_service.core import policy, symbols
 from mxcheck_service.core.addresses import LocalClients
 from mxcheck_service.core.candidates import Envelope, candidates
 from mxcheck_service.core.maplist import Maps
-from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, Source, SymbolHit, Verdict
+from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, SymbolHit, Verdict
 from mxcheck_service.core.policy import Client, SkipReason
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, CountedProber, Counts, Ended, Origin, Tick, uncounted
@@ -33,10 +34,8 @@ from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
 
-_FEW: Final = len(Source)
-"""Domains of a message whose report is kept, when they are remembered: nearly all messages have no more."""
 _KEPT_REPORTS: Final = 4096
-"""So many of them; the one longest unused goes first."""
+"""So many reports on ordinary messages with remembered domains are kept; the one longest unused goes first."""
 
 
 class Message(NamedTuple):
@@ -97,6 +96,7 @@ class Adapters:
     background: Background
     counts: Counts = UNCOUNTED
     turns: Turns = field(default_factory=NoLimit)
+    places: Places = field(default_factory=Places)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
     seats: Seats | None = None
@@ -128,6 +128,7 @@ class Checker:
         self._max_addresses = max_addresses
         self._clock = adapters.clock
         self._background = adapters.background
+        self._places = adapters.places
         self._local_clients = LocalClients(settings)
         self.cache = cache = CacheLayers(adapters.cache, settings, improvements)
         counts = adapters.counts
@@ -153,26 +154,29 @@ class Checker:
         )
         self._concluded = lru_cache(_KEPT_REPORTS)(self._conclude)
 
-    async def check(self, message: Message) -> Report:
-        """Check a message; raises core.candidates.TooManyAddresses."""
+    async def check(self, message: Message, late: float = 0.0) -> Report:
+        """Check a message that was asked about `late` seconds ago; raises core.candidates.TooManyAddresses, and
+        capacity.Overloaded when its time is over or nothing more can be looked up."""
         local = message.client_ip is not None and message.client_ip in self._local_clients
         client = Client(message.authenticated, local)
         reason = policy.skip_reason(self._settings, client)
         if reason:
             return Report(reason, Action.NO_ACTION, None, {}, (), False)
 
+        deadline = self.deadline if message.deadline is None else min(message.deadline, self.deadline)
+        if late >= deadline:
+            raise Overloaded
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
         domains = [] if message.explain else self._recall(found, client)
         remembered = len(domains) == len(found)
         if not remembered:
-            deadline = self.deadline if message.deadline is None else min(message.deadline, self.deadline)
             known = {report.result.candidate: report for report in domains}
             unknown = [candidate for candidate in found if candidate not in known]
-            known |= await self._look_up_all(unknown, client, deadline, explain=message.explain)
+            known |= await self._look_up_all(unknown, client, deadline - late, explain=message.explain)
             domains = [known[candidate] for candidate in found]
         for domain in domains:
             domain.counted()
-        conclude = self._concluded if remembered and len(domains) <= _FEW else self._conclude
+        conclude = self._concluded if remembered and len(domains) <= FEW else self._conclude
         return conclude(tuple(domains))
 
     async def retire(self) -> None:
@@ -221,13 +225,18 @@ class Checker:
     ) -> dict[Candidate, DomainReport]:
         """Look all domains up side by side. One that is not done by the deadline goes on in the background.
 
-        One that the end of the service has cancelled is not done either.
+        One that the end of the service has cancelled is not done either. Raises capacity.Overloaded.
         """
+        if self._background.full:
+            raise Overloaded
+        taken = self._places.take(len(found))
         traces = [Trace(self._clock, explain=explain) for _ in found]
         tasks = [
-            self._background.spawn(self._look_up(candidate.domain, trace))
+            self._background.spawn(self._look_up_in_turn(candidate.domain, trace, taken))
             for candidate, trace in zip(found, traces, strict=True)
         ]
+        for task in tasks:
+            task.add_done_callback(taken.over)
         await asyncio.wait(tasks, timeout=deadline)
         reports = {}
         for candidate, trace, task in zip(found, traces, tasks, strict=True):
@@ -242,6 +251,10 @@ class Checker:
                 task.add_done_callback(self._left_behind)
             reports[candidate] = self._report(result, client, origin, seconds, trace.steps)
         return reports
+
+    async def _look_up_in_turn(self, domain: str, trace: Trace, taken: Taken) -> tuple[Lookup, float]:
+        async with taken.place():
+            return await self._look_up(domain, trace)
 
     async def _look_up(self, domain: str, trace: Trace) -> tuple[Lookup, float]:
         try:

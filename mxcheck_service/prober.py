@@ -104,12 +104,13 @@ class SmtpProber:
     def leave(self, reading: "_Reading", outcome: Outcome | None) -> Probed:
         """End a conversation with manners and return what it told; None: the greeting was not complete in time."""
         probed = reading.told(outcome or reading.greeting.timed_out())
-        if probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit:
-            # The verdict stands; nobody waits for good manners.
-            task = self._background.spawn(_farewell(reading.connection))
+        polite = probed.outcome.verdict is Verdict.GOOD and self._settings.send_quit
+        # The verdict stands; nobody waits for good manners, and where too many peers let us wait there are none.
+        farewell = self._background.spare(_farewell(reading.connection)) if polite else None
+        if farewell:
             # One that is cancelled before its first step has closed nothing.
-            task.add_done_callback(lambda _: reading.connection.close())
-            reading.connection.seat.give_way(task)
+            farewell.add_done_callback(lambda _: reading.connection.close())
+            reading.connection.seat.give_way(farewell)
         else:
             reading.connection.close()
         return probed

@@ -51,8 +51,13 @@ class Renewal:
         self._asked[domain] = (count, end)
         if count == OFTEN:
             for key, value in reads:
-                if value is not None and self._cache.known_for(key, value) < self._soon:
-                    self._background.spawn(self._renew(key))
+                if (
+                    value is not None
+                    and self._cache.known_for(key, value) < self._soon
+                    and not self._background.spare(self._renew(key))
+                ):
+                    # Too many at once: when it is asked for as often again there may be room.
+                    self._asked[domain] = (0, end)
 
     async def _renew(self, key: str) -> None:
         try:

@@ -72,7 +72,7 @@ class ServerSettings(_Section):
     deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
     """Seconds a check may take; null: 5, and with preset `reference` the reference's own budget."""
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1000
-    """Checks under way at once; one more is answered 503."""
+    """Lookups under way at once, waited for or not; past it a check that needs one more is answered 503."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
     """Seconds that requests and background probes are given to finish at shutdown."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1

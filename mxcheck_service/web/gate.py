@@ -17,18 +17,25 @@ import orjson
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
-from mxcheck_service.checker import Checker
+from mxcheck_service.capacity import Overloaded, Places
+from mxcheck_service.checker import Adapters, Checker
 from mxcheck_service.egress import Egress
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.reload import Reloader
 from mxcheck_service.web import schema
 from mxcheck_service.web.errors import ApiError
+from mxcheck_service.web.overload import Lag, Refusal
 from mxcheck_service.web.request_log import REQUEST_ID, RequestLog, taken_over
 from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
 
+_WORTH_WAITING: Final = 0.5
+"""Part of the deadline; a request that may have waited longer than that for its turn is refused."""
+_UNREAD: Final = 3
+"""Finding out whether a check can be answered from memory costs as much again as refusing it. So after each that cannot
+so many are refused unread, as long as the loop is late: the fewer the more of them are warm."""
 _LOOK: Final = 0.01
 """Seconds between two looks at whether the last check is over, while draining."""
 
@@ -45,6 +52,7 @@ class State:
     """What handlers serve from, and the one mutable thing of the web layer: a reload puts another checker in place."""
 
     checker: Checker
+    places: Places
     cache: CacheBackend
     reloader: Reloader
     egress: Egress | None
@@ -52,15 +60,17 @@ class State:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self.request_log = RequestLog()
+        self.lag = Lag()
         self.phase = Phase.STARTING
         self.active = 0
 
-    def begin(self, checker: Checker, cache: CacheBackend, reloader: Reloader, egress: Egress | None = None) -> None:
+    def begin(self, checker: Checker, world: Adapters, reloader: Reloader) -> None:
         """Serve from now on."""
         self.checker = checker
-        self.cache = cache
+        self.places = world.places
+        self.cache = world.cache
         self.reloader = reloader
-        self.egress = egress
+        self.egress = world.egress
         self.phase = Phase.READY
 
     async def idle(self) -> None:
@@ -73,13 +83,13 @@ _READY: Final = Phase.READY  # a global is found ten times as fast as a member o
 STATE = web.AppKey("state", State)
 Handler = Callable[[web.Request, State], Awaitable[web.Response]]
 Served = Callable[[web.Request], Awaitable[web.Response]]
-Refusal = Callable[[web.Request], web.Response | None]
+Refuse = Callable[[web.Request, float], web.Response | None]
 
 
 class Gate:
-    """Wraps handlers. `max_concurrent_requests` bounds the checks under way, `auth_token` is what they ask for;
-    `admin_token` is what the operator's endpoints ask for, or `auth_token` when there is no other. Either may be
-    several, a line each."""
+    """Wraps handlers. Checks under way are bounded by `max_concurrent_requests`: so many that may wait for lookups (see
+    `capacity.Places`), and as many again whose body is still coming. `auth_token` is what they ask for, `admin_token`
+    what the operator's endpoints do, or `auth_token` when there is no other. Either may be several, a line each."""
 
     def __init__(
         self,
@@ -91,11 +101,13 @@ class Gate:
         keepalive_seconds: int,
     ) -> None:
         self._state = state
-        self._most_active = max_concurrent_requests
+        self._most_active = 2 * max_concurrent_requests
         self._expected = _digests(auth_token)
         self._expected_of_admin = _digests(auth_token if admin_token is None else admin_token)
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
+        self._overloaded = Refusal(keepalive_seconds)
+        self._unread = 0
 
     def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
@@ -119,20 +131,25 @@ class Gate:
         """Wrap a handler that is the operator's: guarded and counted, and served however busy the service is."""
         return self._behind(self._admin_refusal, endpoint, handler)
 
-    def _behind(self, refusal: Refusal, endpoint: str, handler: Handler) -> Served:
+    def _behind(self, refusal: Refuse, endpoint: str, handler: Handler) -> Served:
         state = self._state
 
         async def serve(request: web.Request) -> web.Response:
             started = time.monotonic()
-            response = refusal(request)
+            response = refusal(request, started)
             if response is None:
                 state.active += 1
                 try:
                     response = await handler(request, state)
+                except Overloaded:
+                    response = self._overloaded
+                    self._unread = _UNREAD
                 except Exception as error:
                     response = _failure(request, error)
                 finally:
                     state.active -= 1
+            if response is self._overloaded:
+                return self._shed(endpoint, request, started)
             if response.status >= 400:
                 state.request_log.refused(request, endpoint, response, time.monotonic() - started)
             if (given := request.headers.get(REQUEST_ID)) is not None:
@@ -149,16 +166,28 @@ class Gate:
         state.metrics.request(endpoint, response.status, time.monotonic() - started)
         return response
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
+    def _shed(self, endpoint: str, request: web.Request, started: float) -> web.Response:
+        state, now = self._state, time.monotonic()
+        state.metrics.request(endpoint, self._overloaded.status, now - started)
+        self._overloaded.tell(now, len(state.places), state.lag.at(now))
+        return self._overloaded.for_request(request)
+
+    def _refusal(self, request: web.Request, started: float) -> web.Response | None:
         if self._expected is not None and not _is_given(request, self._expected):
             return _unauthorized()
         if self._state.phase is not _READY:
             return self._unready()
-        if self._state.active >= self._most_active:
-            return problem(503, f"{self._state.active} requests are under way", headers={hdrs.RETRY_AFTER: "1"})
-        return None
+        state = self._state
+        late = state.lag.at(started)
+        if late:
+            if late > state.checker.deadline * _WORTH_WAITING:
+                return self._overloaded
+            if self._unread and state.places.full:
+                self._unread -= 1
+                return self._overloaded
+        return self._overloaded if state.active >= self._most_active else None
 
-    def _admin_refusal(self, request: web.Request) -> web.Response | None:
+    def _admin_refusal(self, request: web.Request, started: float) -> web.Response | None:
         if self._expected_of_admin is not None and not _is_given(request, self._expected_of_admin):
             return _unauthorized()
         return None if self._state.phase is _READY else self._unready()

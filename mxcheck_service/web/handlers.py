@@ -78,7 +78,7 @@ async def metrics(request: web.Request, state: State) -> web.Response:
 async def _check(request: web.Request, state: State, asked: CheckRequest, *, explain: bool) -> web.Response:
     started = time.monotonic()
     try:
-        report = await state.checker.check(asked.message(explain=explain))
+        report = await state.checker.check(asked.message(explain=explain), state.lag.at(started))
     except TooManyAddresses as error:
         raise _wrong({error.field: str(error)}) from None
     seconds = time.monotonic() - started

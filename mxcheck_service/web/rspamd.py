@@ -26,7 +26,7 @@ async def check(request: web.Request, state: State) -> web.Response:
     message = _message(request, await request.read())
     started = time.monotonic()
     try:
-        report = await state.checker.check(message)
+        report = await state.checker.check(message, state.lag.at(started))
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
     seconds = time.monotonic() - started

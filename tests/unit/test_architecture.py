@@ -16,6 +16,7 @@ ROWS = (
     (
         "background",
         "cache_url",
+        "capacity",
         "counts",
         "descriptors",
         "log",

@@ -132,6 +132,46 @@ async def test_what_begins_to_linger_while_draining_is_cancelled_too() -> None:
     assert work.cancelled == work.runs
 
 
+async def test_what_could_be_left_undone_is_when_there_is_too_much_of_it() -> None:
+    background = Background(max_lingering=2)
+    first, other = Work("done"), Work("never")
+    assert background.spare(first())
+    assert background.spare(other())
+    assert background.spare(other()) is None
+    await soon()
+    assert (len(background), other.runs) == (2, 1)
+    first.go.set()
+    await soon()
+    assert background.spare(other())
+    assert await background.drain(0) == 2
+
+
+async def test_drain_waits_for_what_could_be_left_undone() -> None:
+    background, work = Background(), Work("done")
+    background.spare(work())
+    drain = asyncio.create_task(background.drain(60))
+    await soon()
+    assert not drain.done()
+    work.go.set()
+    assert await drain == 0
+    assert work.cancelled == 0
+
+
+async def test_full_is_told_of_what_must_go_on_alone() -> None:
+    background, work = Background(most=2), Work("done")
+    background.spare(work())
+    background.linger(work())
+    background.spawn(work())
+    assert not background.full
+    background.spawn(work())
+    assert background.full
+    # It tells, and refuses nothing: a lookup that was begun goes on.
+    background.spawn(work())
+    work.go.set()
+    await background.drain(60)
+    assert not background.full
+
+
 async def test_no_more_linger_than_may_and_an_end_makes_room() -> None:
     background = Background(max_lingering=2)
     first, other = Work("done"), Work("never")

@@ -1,11 +1,12 @@
 """Refresh ahead: what is asked for often does not expire, and is not made worse."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
 import pytest
 
-from mxcheck_service.background import Background
+from mxcheck_service.background import MAX_LINGERING, Background
 from mxcheck_service.cache.memory import MemoryCache
 from mxcheck_service.checker import Adapters, Checker, Message, Report
 from mxcheck_service.core.candidates import Envelope
@@ -102,6 +103,21 @@ async def test_what_is_asked_for_early_in_its_life_is_not_renewed() -> None:
 
 async def test_one_renewal_is_enough_however_often_it_is_asked_for(bench: Bench) -> None:
     await bench.check_often(50)
+    assert len(bench.dialer.dialled) == 2
+
+
+async def test_where_too_much_is_under_way_it_is_left_and_tried_again(bench: Bench) -> None:
+    others = [bench.background.spare(asyncio.Event().wait()) for _ in range(MAX_LINGERING)]
+    for _ in range(5):
+        await bench.checker.check(Message(Envelope("jo@one.example")))
+    assert len(bench.background) == MAX_LINGERING
+    for task in others:
+        assert task
+        task.cancel()
+    await bench.background.drain(5)
+    assert len(bench.dialer.dialled) == 1
+    # It was asked for twice since it was left.
+    await bench.check()
     assert len(bench.dialer.dialled) == 2
 
 

@@ -182,7 +182,7 @@ async def test_the_admin_token_is_not_asked_for_elsewhere(start: StartService) -
 async def test_the_operator_is_served_however_busy_the_service_is(start: StartService) -> None:
     client = await start(server={"max_concurrent_requests": 1})
     app = client.server.app  # type: ignore[attr-defined]
-    app[STATE].active = 1
+    app[STATE].active = 2
     await get(client, "/v1/check?sender=a@good.test", 503)
     await get(client, "/v1/cache/d/good.test", 404)
     app[STATE].active = 0

@@ -1,0 +1,134 @@
+"""How many lookups are taken on, and whose turn it is.
+
+What costs is a domain that has to be looked up, whoever asked for it and whether or not somebody still waits for it. So
+lookups are counted, not requests. A message has one to three domains; a request may name hundreds, and its lookups get
+only a few places that all such requests share, each in its turn.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from mxcheck_service.core.model import Source
+
+FEW: Final = len(Source)
+"""Most domains of an ordinary message: one of each source."""
+TOGETHER: Final = 8
+"""Lookups under way at once of all requests that have more. So few that they share the processor with the others, and
+do not take it; enough to keep it busy."""
+
+_LATE: Final = 0.03
+"""Seconds; lookups take less than one all told where the loop is no later than that."""
+_LESS: Final = 0.8
+_MORE: Final = 1.05
+_LEAST: Final = 64
+"""Lookups that are always taken on."""
+
+
+class Overloaded(Exception):
+    """Nothing more can be taken on now; nothing was begun."""
+
+
+class Places:
+    """Gives places to the lookups of a process.
+
+    `most`: so many lookups are under way when no more are taken on, or fewer while the process cannot cope with them;
+    requests with many domains have as many again.
+    """
+
+    def __init__(self, most: float = math.inf, *, together: int = TOGETHER) -> None:
+        self._most = self.limit = most
+        self._free = together
+        self._lines: deque[deque[asyncio.Future[None]]] = deque()
+        self.few = 0
+        """Lookups of ordinary messages that are under way."""
+        self.many = 0
+        """Those of requests with more domains, under way or waiting for their turn."""
+
+    def __len__(self) -> int:
+        return self.few + self.many
+
+    @property
+    def full(self) -> bool:
+        """Whether an ordinary message would be refused."""
+        return self.few >= self.limit
+
+    def adapt(self, late: float) -> None:
+        """Take what the event loop tells, some times a second: how late it is, in seconds.
+
+        A lookup needs a dozen turns of the loop, so what counts is how long one lasts. Nothing is lost by having fewer
+        under way once the processor is what they wait for; where they wait for the network, no turn lasts long.
+        """
+        if late > _LATE:
+            self.limit = max(self.limit * _LESS, min(_LEAST, self._most))
+        else:
+            self.limit = min(self.limit * _MORE, self._most)
+
+    def take(self, count: int) -> "Taken":
+        """Take on so many lookups of one request; raises Overloaded."""
+        if self.full if count <= FEW else self.many >= self._most:
+            raise Overloaded
+        return Taken(self, count)
+
+    async def enter(self, line: deque[asyncio.Future[None]]) -> None:
+        """Wait for a place: in its own line, and the lines are served in turn."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(turn)
+        if len(line) == 1:
+            self._lines.append(line)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next one."""
+        while self._lines:
+            line = self._lines.popleft()
+            turn = line.popleft()
+            if line:
+                self._lines.append(line)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Taken:
+    """The lookups of one request that were taken on."""
+
+    def __init__(self, places: Places, count: int) -> None:
+        self._places = places
+        self._few = count <= FEW
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._add(count)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place, once there is one."""
+        if self._few:
+            yield
+            return
+        await self._places.enter(self._line)
+        try:
+            yield
+        finally:
+            self._places.leave()
+
+    def over(self, lookup: object) -> None:
+        """Note that one of them has ended, however that came."""
+        self._add(-1)
+
+    def _add(self, count: int) -> None:
+        if self._few:
+            self._places.few += count
+        else:
+            self._places.many += count
