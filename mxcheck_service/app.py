@@ -35,6 +35,8 @@ from mxcheck_service.ports import CacheBackend, SystemClock
 from mxcheck_service.prober import TcpDialer
 from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.settings import Settings
+from mxcheck_service.web.arrivals import Arrivals
+from mxcheck_service.web.connections import HANDLER, Runner
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
@@ -122,8 +124,8 @@ def application(
     """
     metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
-    app = web.Application(client_max_size=server.max_body_bytes)
-    state = app[STATE] = State(metrics)
+    app = web.Application(client_max_size=server.max_body_bytes, handler_args=HANDLER)
+    state = app[STATE] = State(metrics, Arrivals(server.request_seconds))
     gate = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
@@ -199,12 +201,7 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=settings.server.keepalive_seconds,
-        shutdown_timeout=LAST_WORDS,
-    )
+    runner = Runner(app, settings.server, shutdown_timeout=LAST_WORDS)
     await runner.setup()
     loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     _calm_collector()
