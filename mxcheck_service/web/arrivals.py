@@ -17,11 +17,12 @@ class Arrivals:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._count = 0
         self._limits: dict[asyncio.Timeout, None] = {}
         """Of those waited for, the oldest first."""
 
     def __len__(self) -> int:
-        return len(self._limits)
+        return self._count
 
     async def whole(self, request: web.Request) -> bytes:
         """Return the body. Raises ApiError, and what aiohttp raises for one that is too large or broken."""
@@ -34,6 +35,7 @@ class Arrivals:
             oldest.reschedule(0)
         limit = asyncio.timeout(self._seconds)
         self._limits[limit] = None
+        self._count += 1
         try:
             async with limit:
                 return await request.read()
@@ -42,6 +44,7 @@ class Arrivals:
         except ConnectionError:
             raise ApiError(400, "the caller has gone in the middle of the body") from None  # who would read it?
         finally:
+            self._count -= 1
             self._limits.pop(limit, None)
 
 

@@ -6,7 +6,6 @@ costs two looks at what aiohttp has of it.
 """
 
 import asyncio
-import heapq
 import logging
 import resource
 import socket
@@ -37,8 +36,8 @@ _DESCRIPTORS_SHARE: Final = 2
 """Of so many file descriptors, one may be a caller's connection: the others are for what a check itself opens."""
 _LOOK_AGAIN: Final = 0.05
 """Seconds between two looks for connections that can be spared."""
-_SERVED_SHARE: Final = 64
-"""Of so many connections one is closed at a time when all of them have been of use."""
+_LEAST_SHARE: Final = 64
+"""Of so many connections at least one is closed at a time."""
 _DETAILS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     LineTooLong: (431, "the request line or a header field is longer than 8190 octets"),
     InvalidHeader: (400, "a header field is not what HTTP allows"),
@@ -56,6 +55,8 @@ class Connection(RequestHandler):
         self._its = its
         self._head_number = self._head_octets = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        # Reading pauses while a request waits behind another: what comes in one read is all that waits in memory.
+        self._max_msg_queue_size, self._msg_queue_resume_size = 2, 1
 
     @property
     def served(self) -> bool:
@@ -139,6 +140,10 @@ class Connection(RequestHandler):
             if self._head_timer is not None:
                 self._head_timer.cancel()
             self._head_timer = self._loop.call_later(self._its.seconds, self._head_is_late)
+        if not self._head_octets and self._keepalive_handle is not None:
+            # It is idle no more.
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
         self._head_octets += octets
         if self._head_octets > _LONGEST_HEAD:
             self._refuse(431, f"the head is longer than {_LONGEST_HEAD} octets")
@@ -174,8 +179,8 @@ class Connection(RequestHandler):
 class Connections(web.Server):
     """Makes connections, and knows those that are open. At most `most` are.
 
-    For one more, others are closed: the older half of those that have never brought a request, and when there are none
-    those that have been idle for longest. So a crowd that only connects is in its own way, and not in that of
+    For one more, some others are closed: the older half of those that have not brought a request yet; and when these
+    are few, those that have been idle for longest. So a crowd that only connects is in its own way, and not in that of
     callers who come back. Who finds every connection at work is refused.
     """
 
@@ -190,7 +195,7 @@ class Connections(web.Server):
         self._handle = made.request_handler
         self._most = most
         self._open: set[Connection] = set()
-        self._looked = float("-inf")
+        self._full_until = float("-inf")
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -220,15 +225,18 @@ class Connections(web.Server):
         return head.encode() + body
 
     def _make_room(self) -> bool:
-        # A look goes through all connections, so what it finds is to last for a while, and it is not taken too often.
-        now = self._loop.time()
-        if now - self._looked < _LOOK_AGAIN:
+        # A look goes through all connections, so what it finds is to last for a while, or the next one is not soon.
+        if self._loop.time() < self._full_until:
             return False
-        self._looked = now
-        spare = [each for each in self._open if each.spare]
+        least = 1 + self._most // _LEAST_SHARE
+        spare = sorted((each for each in self._open if each.spare), key=lambda each: each.idle_since)
         new = [each for each in spare if not each.served]
-        count = (len(new) + 1) // 2 if new else 1 + self._most // _SERVED_SHARE
-        found = heapq.nsmallest(count, new or spare, key=lambda each: each.idle_since)
+        found = new[: len(new) // 2]
+        if len(found) < least:
+            found += [each for each in spare if each.served][: least - len(found)]
+        found = found or new
+        if len(found) < least:
+            self._full_until = self._loop.time() + _LOOK_AGAIN
         for each in found:
             self._open.discard(each)
             each.drop()

@@ -123,7 +123,9 @@ class Gate:
         """Do what a header Expect asks for: have a body sent, or refuse whatever else it is."""
         if request.headers[hdrs.EXPECT].lower() != "100-continue":
             self._state.metrics.request(OTHER, 417, 0.0)
-            return problem(417, "Expect may be 100-continue")
+            refusal = problem(417, "Expect may be 100-continue")
+            refusal.force_close()
+            return refusal
         if request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # or aiohttp would take the reply for sent already

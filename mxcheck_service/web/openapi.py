@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -22,6 +23,8 @@ from mxcheck_service.web.gate import State
 
 Document = dict[str, Any]
 
+_MAKING: Final = Lock()
+"""Callers who ask for the first time all at once get what one of them makes; Python's parser crashes in two threads."""
 _REF: Final = "#/components/schemas/{model}"
 _INPUT: Final = (schema.CheckRequest,)
 _OUTPUT: Final = (
@@ -37,12 +40,13 @@ _PROBLEMS: Final = {
     400: "The body cannot be read, or is not JSON.",
     401: "A bearer token is needed.",
     404: "There is no such thing.",
+    408: "The body has not come in time (server.request_seconds).",
     413: "The body is too large (server.max_body_bytes).",
-    415: "The body is not application/json.",
+    415: "The body is not application/json, or comes in a Content-Encoding.",
     422: "Fields of the request are wrong; `errors` names each.",
     503: "Too many requests are under way, the service is starting or draining, or the cache cannot be asked.",
 }
-_BY_POST: Final = (400, 401, 413, 415, 422, 503)
+_BY_POST: Final = (400, 401, 408, 413, 415, 422, 503)
 
 _LABEL: Final = "[A-Za-z0-9_-]{1,63}"
 _NAME: Final = {
@@ -163,7 +167,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
         ("POST", "/checkv2"): Operation(
             "Check a message, for rspamd's clients",
             {200: checked[200] | {"content": _json(schema.RspamdReply, examples.RSPAMD_REPLY)}},
-            (400, 401, 413, 422, 503),
+            _BY_POST,
             "rspamd's own protocol: the envelope in headers, the message as the body.",
             parameters=(
                 _header("From", "The envelope sender.", example=examples.SENDER),
@@ -246,10 +250,15 @@ def _tag() -> str:
     return hashlib.sha256(document()).hexdigest()[:16]
 
 
+def _made() -> tuple[bytes, str]:
+    with _MAKING:
+        return document(), _tag()
+
+
 async def serve(request: web.Request, state: State) -> web.Response:
     """Send the document, or word that the one at hand is still right."""
     # Made when first asked for, which takes some tens of milliseconds that no check is to wait for.
-    body, tag = await asyncio.to_thread(lambda: (document(), _tag()))
+    body, tag = await asyncio.to_thread(_made)
     headers = {hdrs.ETAG: f'"{tag}"'}
     if any(known.value in (tag, "*") for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
