@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
-from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -23,8 +22,6 @@ from mxcheck_service.web.gate import State
 
 Document = dict[str, Any]
 
-_MAKING: Final = Lock()
-"""Callers who ask for the first time all at once get what one of them makes; Python's parser crashes in two threads."""
 _REF: Final = "#/components/schemas/{model}"
 _INPUT: Final = (schema.CheckRequest,)
 _OUTPUT: Final = (
@@ -250,15 +247,10 @@ def _tag() -> str:
     return hashlib.sha256(document()).hexdigest()[:16]
 
 
-def _made() -> tuple[bytes, str]:
-    with _MAKING:
-        return document(), _tag()
-
-
 async def serve(request: web.Request, state: State) -> web.Response:
     """Send the document, or word that the one at hand is still right."""
     # Made when first asked for, which takes some tens of milliseconds that no check is to wait for.
-    body, tag = await asyncio.to_thread(_made)
+    body, tag = await asyncio.to_thread(lambda: (document(), _tag()))
     headers = {hdrs.ETAG: f'"{tag}"'}
     if any(known.value in (tag, "*") for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)

@@ -4,8 +4,8 @@ Every shape is sent to one real service, with an honest request after each: on t
 open, and on another one. Replies are read octet by octet, so nothing may follow on one that was not asked for.
 """
 
-import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -171,17 +171,19 @@ async def test_hostile_json_is_answered_shortly(name: str, service: Service) -> 
 
 async def test_a_bomb_is_not_decompressed(service: Service) -> None:
     """Ten megabytes that are ten gigabytes: aiohttp alone makes them, for as long as it reads on after a refusal."""
-    octets = gzip.compress(bytes(10 * MEBIBYTE)) * 1000
+    packer = zlib.compressobj()
+    start = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    octets = start + (packer.compress(bytes(10 * MEBIBYTE)) + packer.flush(zlib.Z_FULL_FLUSH)) * 1000
     process = psutil.Process(service.pid)
     for path in (b"/v1/check", b"/checkv2", b"/healthz"):
         before, memory = sum(process.cpu_times()[:2]), process.memory_info().rss
         caller = await Caller.to(service.url)
         with suppress(ConnectionError):
-            await caller.send(post(octets, b"Content-Encoding: gzip", b"Connection: close", path=path))
+            await caller.send(post(octets, b"Content-Encoding: deflate", b"Connection: close", path=path))
             assert (await caller.reply()).status == (405 if path == b"/healthz" else 415)
         await caller.rest()
         caller.leave()
-        assert sum(process.cpu_times()[:2]) - before < 1.0
+        assert sum(process.cpu_times()[:2]) - before < 0.25
         assert process.memory_info().rss - memory < 32 * MEBIBYTE
 
 

@@ -11,7 +11,9 @@ from tests.lab.service import Service
 from tests.lab.waiting import poll_until
 
 SECONDS = 1.0
-"""request_seconds and keepalive_seconds of the service."""
+"""request_seconds of the service."""
+KEPT = 3
+"""Its keepalive_seconds."""
 MARGIN = 4.0
 """What a busy machine may add."""
 MANY = 300
@@ -22,7 +24,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
     """A service that checks five messages at once, and no more."""
-    server = {"request_seconds": SECONDS, "keepalive_seconds": 1, "max_concurrent_requests": 5}
+    server = {"request_seconds": SECONDS, "keepalive_seconds": KEPT, "max_concurrent_requests": 5}
     settings = {"dns": {"nameservers": ["127.0.0.1:9"]}, "mx_check": {"test_mode": True}, "server": server}
     with Service(settings) as service:
         yield service
@@ -93,9 +95,17 @@ async def test_a_second_head_has_as_little_time(service: Service) -> None:
 async def test_connections_that_say_nothing_are_closed_without_a_word(
     service: Service, no_trace: Callable[[], None]
 ) -> None:
+    """And before their time as kept connections would be over."""
+    kept = await Caller.to(service.url)
+    await kept.send(post(b"{}"))
+    await kept.reply()
     async with crowd(service.url, MANY) as callers:
+        end = asyncio.create_task(kept.rest())
         assert set(await asyncio.gather(*(caller.rest(SECONDS + MARGIN) for caller in callers))) == {b""}
         no_trace()
+        assert not end.done()
+        assert await end == b""
+    kept.leave()
 
 
 async def test_a_kept_connection_is_closed_when_its_time_is_over(service: Service) -> None:
@@ -103,8 +113,8 @@ async def test_a_kept_connection_is_closed_when_its_time_is_over(service: Servic
     for _ in range(2):
         await caller.send(post(b"{}"))
         reply = await caller.reply()
-        assert reply.fields["keep-alive"] == "timeout=1"
-    assert await caller.rest(1 + MARGIN) == b""
+        assert reply.fields["keep-alive"] == f"timeout={KEPT}"
+    assert await caller.rest(KEPT + MARGIN) == b""
     caller.leave()
 
 

@@ -232,12 +232,20 @@ async def test_a_compressed_body_is_415(
 
 
 @pytest.mark.parametrize(
-    "body", [dict.fromkeys(map(str, range(101)), 1), {"mime_from": [1] * 100_000}], ids=["unknown fields", "a list"]
+    ("body", "named"),
+    [(dict.fromkeys(map(str, range(101)), 1), None), ({"mime_from": [1] * 100_000}, "mime_from")],
+    ids=["unknown fields", "a list"],
 )
-async def test_the_refusal_is_short_however_many_faults_there_are(client: Client, body: object) -> None:
+async def test_the_refusal_is_short_however_many_faults_there_are(
+    client: Client, body: object, named: str | None
+) -> None:
+    """Of a list the first fault is looked for and no other."""
     async with client.post("/v1/check", json=body) as response:
         assert response.status == 422
         assert len(await response.read()) < 1000
+        problem = await response.json()
+    assert [error["field"] for error in problem.get("errors", [])] == ([named] if named else [])
+    assert ("101 faults" in problem["detail"]) == (named is None)
 
 
 @pytest.mark.parametrize(
