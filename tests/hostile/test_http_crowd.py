@@ -47,17 +47,16 @@ async def test_a_crowd_that_only_connects_is_in_its_own_way(service: Service) ->
 
 async def test_of_idle_connections_that_were_of_use_the_oldest_makes_room(service: Service) -> None:
     async with crowd(service.url, MOST) as callers:
-        for caller in callers:
+        others = (callers[0], *callers[2:])
+        for caller in (*callers, *others):  # so the second is the one that was idle for longest
             await caller.send(post(b"{}"))
             assert (await caller.reply()).status == 200
-        await callers[0].send(post(b"{}"))  # so the second is now the one that was idle for longest
-        assert (await callers[0].reply()).status == 200
         new = await Caller.to(service.url)
         await new.send(post(b"{}"))
         assert (await new.reply()).status == 200
         new.leave()
         assert await callers[1].rest() == b""
-        for caller in (callers[0], *callers[2:]):
+        for caller in others:
             await caller.send(post(b"{}"))
             assert (await caller.reply()).status == 200
 
