@@ -39,6 +39,8 @@ from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.seats import Seats
 from mxcheck_service.settings import Settings
 from mxcheck_service.tls import Certificates
+from mxcheck_service.web.arrivals import Arrivals
+from mxcheck_service.web.connections import HANDLER, Runner
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
@@ -56,7 +58,7 @@ _TASKS: Final = 8
 """For each lookup that may be under way so many tasks: itself, what it tries, and what it has left behind."""
 _LINGERING_SHARE: Final = 4
 """Of so many file descriptors, one may be of a connection whose greeting is still waited for."""
-_PROBING_SHARE: Final = 2
+_PROBING_SHARE: Final = 3
 """Of so many file descriptors, one may be of a connection to a mail host: callers, Redis and DNS have the others."""
 _FOLD_SECONDS: Final = 1.0
 """How old a worker's gauges may be when another one tells them."""
@@ -133,8 +135,8 @@ def application(
     """
     metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
-    app = web.Application(client_max_size=server.max_body_bytes)
-    state = app[STATE] = State(metrics)
+    app = web.Application(client_max_size=server.max_body_bytes, handler_args=HANDLER)
+    state = app[STATE] = State(metrics, Arrivals(server.request_seconds))
     gate = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
@@ -211,12 +213,7 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
             app = application(settings, library, reread, certificates=door.certificates)
         else:
             app = application(settings, library, reread, member.metrics, member.reload_others, door.certificates)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=settings.server.keepalive_seconds,
-            shutdown_timeout=LAST_WORDS,
-        )
+        runner = Runner(app, settings.server, shutdown_timeout=LAST_WORDS)
         await runner.setup()
         assert runner.server
         loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)

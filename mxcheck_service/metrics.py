@@ -47,6 +47,8 @@ class Metrics(Collector):
             "mxcheck_request_duration_seconds", "Time from a request's head to its reply.", endpoint=endpoints
         )
         self.requests_in_flight = Gauge("mxcheck_requests_in_flight", "Checks under way.")
+        self.connections = Gauge("mxcheck_connections", "Callers' connections that are open.")
+        self.connections_displaced = Counter("mxcheck_connections_displaced", "Connections that made room for others.")
         self.deadline = Mean("mxcheck_deadline_seconds", "Longest time that a check may take, as set.")
         self.workers = Gauge("mxcheck_workers", "Processes that serve.")
         self.verdicts = Counter(

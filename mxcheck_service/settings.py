@@ -87,6 +87,10 @@ class ServerSettings(_Section):
     """Most addresses that one header field of a request may name."""
     keepalive_seconds: Annotated[int, Field(ge=1)] = 75
     """Seconds an idle connection is kept open."""
+    request_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds in which a head must come, and then its body, and in which a caller must take some of a reply."""
+    max_connections: Annotated[int, Field(ge=1)] = 4096
+    """Callers' connections, in each worker; for one more, idle ones are closed. No more than half its descriptors."""
     log_level: LogLevel = "info"
     """Least severe level that is logged; info has a line for each check."""
     log_format: LogFormat = "text"

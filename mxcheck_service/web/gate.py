@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from pydantic import SecretStr
 
 from mxcheck_service.capacity import Overloaded, Places
@@ -23,7 +23,9 @@ from mxcheck_service.egress import Egress
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.reload import Reloader
+from mxcheck_service.series import OTHER
 from mxcheck_service.web import schema
+from mxcheck_service.web.arrivals import Arrivals
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.overload import Lag, Refusal
 from mxcheck_service.web.request_log import REQUEST_ID, RequestLog, taken_over
@@ -57,8 +59,9 @@ class State:
     reloader: Reloader
     egress: Egress | None
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, arrivals: Arrivals) -> None:
         self.metrics = metrics
+        self.arrivals = arrivals
         self.request_log = RequestLog()
         self.lag = Lag()
         self.phase = Phase.STARTING
@@ -88,8 +91,9 @@ Refuse = Callable[[web.Request, float], web.Response | None]
 
 class Gate:
     """Wraps handlers. Checks under way are bounded by `max_concurrent_requests`: so many that may wait for lookups (see
-    `capacity.Places`), and as many again whose body is still coming. `auth_token` is what they ask for, `admin_token`
-    what the operator's endpoints do, or `auth_token` when there is no other. Either may be several, a line each."""
+    `capacity.Places`), and as many again that need none; those whose body is still coming do not count. `auth_token` is
+    what they ask for, `admin_token` what the operator's endpoints do, or `auth_token` when there is no other. Either
+    may be several, a line each."""
 
     def __init__(
         self,
@@ -130,6 +134,18 @@ class Gate:
     def admin(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that is the operator's: guarded and counted, and served however busy the service is."""
         return self._behind(self._admin_refusal, endpoint, handler)
+
+    async def expect(self, request: web.Request) -> web.StreamResponse | None:
+        """Do what a header Expect asks for: have a body sent, or refuse whatever else it is."""
+        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+            self._state.metrics.request(OTHER, 417, 0.0)
+            refusal = problem(417, "Expect may be 100-continue")
+            refusal.force_close()
+            return refusal
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # or aiohttp would take the reply for sent already
+        return None
 
     def _behind(self, refusal: Refuse, endpoint: str, handler: Handler) -> Served:
         state = self._state
@@ -175,9 +191,9 @@ class Gate:
     def _refusal(self, request: web.Request, started: float) -> web.Response | None:
         if self._expected is not None and not _is_given(request, self._expected):
             return _unauthorized()
-        if self._state.phase is not _READY:
-            return self._unready()
         state = self._state
+        if state.phase is not _READY:
+            return self._unready()
         late = state.lag.at(started)
         if late:
             if late > state.checker.deadline * _WORTH_WAITING:
@@ -185,7 +201,10 @@ class Gate:
             if self._unread and state.places.full:
                 self._unread -= 1
                 return self._overloaded
-        return self._overloaded if state.active >= self._most_active else None
+        # Who only waits for a body takes nobody's place.
+        if state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active:
+            return self._overloaded
+        return None
 
     def _admin_refusal(self, request: web.Request, started: float) -> web.Response | None:
         if self._expected_of_admin is not None and not _is_given(request, self._expected_of_admin):
@@ -222,13 +241,16 @@ def _unauthorized() -> web.Response:
 
 def _failure(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, ApiError):
-        return problem(error.status, error.detail, error.errors, error.headers)
+        refusal = problem(error.status, error.detail, error.errors, error.headers)
+        if error.status == 408:
+            refusal.force_close()
+        return refusal
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return problem(error.status, error.text or "the body is too large")
     if isinstance(error, web.RequestPayloadError):
         # Nothing of use can follow on this connection; without an end aiohttp would read on, and crash.
         request.content.feed_eof()
-        broken = problem(400, "the body cannot be read: its chunks or its Content-Encoding are broken")
+        broken = problem(400, "the body cannot be read: its chunks are broken")
         broken.force_close()
         return broken
     _log.error("%s %s crashed", request.method, request.path, exc_info=error)

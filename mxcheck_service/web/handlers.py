@@ -10,6 +10,7 @@ from mxcheck_service.egress import Egress
 from mxcheck_service.metrics import CONTENT_TYPE
 from mxcheck_service.ports import CacheBackend, CacheError
 from mxcheck_service.web import schema
+from mxcheck_service.web.arrivals import refuse_coded
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.gate import Phase, State
 from mxcheck_service.web.schema import CheckRequest, FieldProblem
@@ -17,6 +18,7 @@ from mxcheck_service.web.schema import CheckRequest, FieldProblem
 _PARSER = TypeAdapter(CheckRequest).validator
 _SWITCH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}
 _LISTS = ("mime_from", "reply_to")
+_MOST_FAULTS = 100
 
 
 async def post_check(request: web.Request, state: State) -> web.Response:
@@ -24,6 +26,7 @@ async def post_check(request: web.Request, state: State) -> web.Response:
     # aiohttp takes the header apart anew for each request, and nearly all say just this.
     if request.headers.get(hdrs.CONTENT_TYPE) != "application/json" and request.content_type != "application/json":
         raise ApiError(415, f"the body must be application/json, not {request.content_type}")
+    refuse_coded(request)
     explain = False
     if "?" in request.raw_path:
         query = _query(request)
@@ -31,7 +34,7 @@ async def post_check(request: web.Request, state: State) -> web.Response:
         if query:
             raise _wrong(dict.fromkeys(query, "unknown query parameter"))
     # Nearly all have come whole with the head, and need none of the machinery for waiting.
-    body = _arrived(request) if request.content.is_eof() else await request.read()
+    body = _arrived(request) if request.content.is_eof() else await state.arrivals.whole(request)
     try:
         asked = _PARSER.validate_json(body)
     except ValidationError as error:
@@ -111,6 +114,8 @@ def _only(name: str, values: list[str]) -> str:
 
 
 def _invalid(error: ValidationError) -> ApiError:
+    if (count := error.error_count()) > _MOST_FAULTS:
+        return ApiError(422, f"the request is not valid: {count} faults, too many to name")
     faults = error.errors(include_url=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
         return ApiError(400, faults[0]["msg"])

@@ -37,12 +37,13 @@ _PROBLEMS: Final = {
     400: "The body cannot be read, or is not JSON.",
     401: "A bearer token is needed.",
     404: "There is no such thing.",
+    408: "The body has not come in time (server.request_seconds).",
     413: "The body is too large (server.max_body_bytes).",
-    415: "The body is not application/json.",
+    415: "The body is not application/json, or comes in a Content-Encoding.",
     422: "Fields of the request are wrong; `errors` names each.",
     503: "Too many requests are under way, the service is starting or draining, or the cache cannot be asked.",
 }
-_BY_POST: Final = (400, 401, 413, 415, 422, 503)
+_BY_POST: Final = (400, 401, 408, 413, 415, 422, 503)
 
 _LABEL: Final = "[A-Za-z0-9_-]{1,63}"
 _NAME: Final = {
@@ -163,7 +164,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
         ("POST", "/checkv2"): Operation(
             "Check a message, for rspamd's clients",
             {200: checked[200] | {"content": _json(schema.RspamdReply, examples.RSPAMD_REPLY)}},
-            (400, 401, 413, 422, 503),
+            _BY_POST,
             "rspamd's own protocol: the envelope in headers, the message as the body.",
             parameters=(
                 _header("From", "The envelope sender.", example=examples.SENDER),

@@ -32,9 +32,14 @@ def routes(gate: Gate) -> list[web.RouteDef]:
     does."""
     found: list[web.RouteDef] = []
     for path in ENDPOINTS:
-        own = [add(path, wrap(gate, path, handler)) for add, at, wrap, handler in _ROUTES if at == path]
-        found += [*own, web.route("*", path, gate.open(_UNROUTED, _not_allowed([route.method for route in own])))]
-    return [*found, web.route("*", _UNROUTED, gate.open(_UNROUTED, _not_found))]
+        own = [
+            add(path, wrap(gate, path, handler), expect_handler=gate.expect)
+            for add, at, wrap, handler in _ROUTES
+            if at == path
+        ]
+        other = gate.open(_UNROUTED, _not_allowed([route.method for route in own]))
+        found += [*own, web.route("*", path, other, expect_handler=gate.expect)]
+    return [*found, web.route("*", _UNROUTED, gate.open(_UNROUTED, _not_found), expect_handler=gate.expect)]
 
 
 def _not_allowed(methods: list[str]) -> Handler:

@@ -14,6 +14,7 @@ from mxcheck_service.checker import Message
 from mxcheck_service.core.candidates import Envelope, TooManyAddresses
 from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.web import schema
+from mxcheck_service.web.arrivals import refuse_coded
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.gate import State
 
@@ -23,7 +24,8 @@ _REQUIRED_SCORE = 15.0
 
 async def check(request: web.Request, state: State) -> web.Response:
     """Check the message in the body, under the envelope in the headers."""
-    message = _message(request, await request.read())
+    refuse_coded(request)
+    message = _message(request, await state.arrivals.whole(request))
     started = time.monotonic()
     try:
         report = await state.checker.check(message, state.lag.at(started))

@@ -26,8 +26,8 @@ def _an_ip(text: str) -> str:
     return text
 
 
-# Nearly always it is one string.
-HeaderValues = Annotated[str | list[str] | None, Field(union_mode="left_to_right")]
+# Nearly always it is one string. Of a hundred thousand faults in a list one is enough.
+HeaderValues = Annotated[str | Annotated[list[str], Field(fail_fast=True)] | None, Field(union_mode="left_to_right")]
 
 
 class CheckRequest(BaseModel):

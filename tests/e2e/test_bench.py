@@ -47,6 +47,13 @@ def test_hot(tmp_path: Path) -> None:
     assert all(cost["rate"] > 0 for each in medians.values() for cost in each.values())
 
 
+def test_hostile_http(tmp_path: Path) -> None:
+    words = ("--connections", "50", "--seconds", "0.5", "--rounds", "1")
+    found = results(tmp_path, "hostile_http", *words)
+    assert list(found) == ["default", "50"]
+    assert all(each["quiet"]["requests"] == each["attacked"]["requests"] == 50 for (each,) in found.values())
+
+
 def test_redis_size(tmp_path: Path) -> None:
     sizes = results(tmp_path, "redis_size", "--domains", "100", "10000")
     assert [size["keys"] for size in sizes.values()] == [300, 30_000]

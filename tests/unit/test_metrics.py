@@ -30,6 +30,8 @@ def test_before_anything_is_counted_there_is_what_has_no_labels(metrics: Metrics
     names = {name for name, _ in exposition.samples}
     assert names == {
         "mxcheck_build_info",
+        "mxcheck_connections",
+        "mxcheck_connections_displaced_total",
         "mxcheck_near_cache_hits_total",
         "mxcheck_near_cache_misses_total",
         "mxcheck_near_cache_evictions_total",

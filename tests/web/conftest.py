@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from mxcheck_service import config
 from mxcheck_service.app import application, load_maps
 from mxcheck_service.config import Loaded
+from mxcheck_service.settings import ServerSettings
+from mxcheck_service.web.connections import Runner
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
@@ -16,6 +19,17 @@ from tests.lab.smtp import SmtpPeers
 
 Client = TestClient[Any, Any]
 StartService = Callable[..., Awaitable[Client]]
+
+
+class Server(TestServer):
+    """Serves an application as the service does."""
+
+    def __init__(self, app: web.Application, settings: ServerSettings) -> None:
+        super().__init__(app)
+        self._settings = settings
+
+    async def _make_runner(self, **options: Any) -> Runner:
+        return Runner(self.app, self._settings, **options)
 
 
 @pytest.fixture
@@ -38,7 +52,7 @@ async def start(dns_server: DnsServer, smtp_peers: SmtpPeers) -> AsyncIterator[S
         tree = {name: lab.get(name, {}) | sections.get(name, {}) for name in lab.keys() | sections.keys()}
         settings = config.parse(tree).settings
         library, _ = await load_maps(settings)
-        client: Client = TestClient(TestServer(application(settings, library, lambda: Loaded(settings))))
+        client: Client = TestClient(Server(application(settings, library, lambda: Loaded(settings)), settings.server))
         await client.start_server()
         clients.append(client)
         return client

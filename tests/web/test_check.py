@@ -1,6 +1,7 @@
 """/v1/check: the forms of the request, the shape of the reply, and what is said to a wrong request."""
 
 import asyncio
+import gzip
 import io
 import json
 from typing import Any
@@ -216,14 +217,49 @@ async def test_wrong_fields_are_422_and_named(client: Client, name: str, dns_ser
     assert dns_server.asked == []
 
 
-async def test_a_body_that_is_not_in_its_encoding_is_400(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    async with client.post(
-        "/v1/check", data=b"{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    ) as response:
-        assert response.status == 400
-        assert response.headers["Connection"] == "close"
-        assert "cannot be read" in (await response.json())["detail"]
+@pytest.mark.parametrize("path", ["/v1/check", "/checkv2"])
+@pytest.mark.parametrize("coding", ["gzip", "GZIP ", "br", "zstd", "x-unheard-of"])
+async def test_a_compressed_body_is_415(
+    client: Client, path: str, coding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = {"Content-Type": "application/json", "Content-Encoding": coding}
+    async with client.post(path, data=gzip.compress(b"{}"), headers=sent) as response:
+        assert response.status == 415
+        assert response.headers["Accept-Encoding"] == "identity"
+    async with client.post(path, data=b"{}", headers=sent | {"Content-Encoding": "identity"}) as response:
+        assert response.status == 200
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [(dict.fromkeys(map(str, range(101)), 1), None), ({"mime_from": [1] * 100_000}, "mime_from")],
+    ids=["unknown fields", "a list"],
+)
+async def test_the_refusal_is_short_however_many_faults_there_are(
+    client: Client, body: object, named: str | None
+) -> None:
+    """Of a list the first fault is looked for and no other."""
+    async with client.post("/v1/check", json=body) as response:
+        assert response.status == 422
+        assert len(await response.read()) < 1000
+        problem = await response.json()
+    assert [error["field"] for error in problem.get("errors", [])] == ([named] if named else [])
+    assert ("101 faults" in problem["detail"]) == (named is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        (b'{"sender": "a@null.test", "sender": null}', "no action"),
+        (b'{"sender": null, "sender": "a@null.test"}', "greylist"),
+        (b'{"sender": 1, "sender": "a@null.test"}', "greylist"),
+    ],
+)
+async def test_of_a_field_given_twice_the_last_counts(client: Client, text: bytes, action: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    async with client.post("/v1/check", data=text, headers=headers) as response:
+        assert (await response.json())["action"] == action
 
 
 async def test_the_time_may_have_a_fraction(client: Client) -> None:
