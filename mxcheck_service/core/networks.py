@@ -42,7 +42,7 @@ def family_of(text: str) -> Family:
 
 
 def embedded_ipv4(text: str, behind: int) -> str:
-    """Return the IPv4 address in an IPv6 address, `behind` which so many bits stand; raises ValueError for no address."""
+    """Return the IPv4 address in an IPv6 one, `behind` which so many bits stand; raises ValueError for no address."""
     return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(text)) >> behind & 0xFFFFFFFF))
 
 

@@ -186,8 +186,8 @@ class Improvements:
     nat64: bool = True
     """An address of 64:ff9b::/96 (NAT64) has the class of the IPv4 address in it."""
     special_addresses: bool = True
-    """An IPv6 address that IANA's registries give to no host of the Internet is private or bogon, and one of 6to4 has the
-    class of the IPv4 address in it; false: only the ranges of the reference are."""
+    """An IPv6 address that IANA's registries give to no host of the Internet is private or a bogon, and one of 6to4 has
+    the class of the IPv4 address in it; false: the ranges of the reference alone count."""
     underscore_hosts: bool = True
     """An MX host whose name begins with `_` is used like any other."""
     numeric_hosts: bool = True

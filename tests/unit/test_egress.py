@@ -200,8 +200,9 @@ class TestChecks:
         bench.use(RECOMMENDED, replace(SETTINGS, test_mode=True))
         await bench.all("127.0.0.2", open_host(1))
         bench.use(RECOMMENDED)
-        await bench.connect(silent(1))
-        assert bench.dialled == ["127.0.0.2", open_host(1), silent(1), open_host(1)]
+        await bench.all(*map(silent, range(9)))
+        assert bench.dialled.count("127.0.0.2") == 1
+        assert bench.dialled.count(open_host(1)) > 1
 
     async def test_without_an_address_there_are_statistics(self) -> None:
         resolver = FakeResolver()

@@ -160,7 +160,7 @@ def test_fields_follow_in_both_forms() -> None:
         ("a\\", '"a\\\\"'),
         ("a\n", '"a\\u000a"'),
         (["a b", "c"], '"a b,c"'),
-        ("\u00a0", '"\u00a0"'),
+        ("\u00a0", '"\\u00a0"'),
     ],
 )
 def test_text_quotes_what_could_be_taken_for_more_than_one_field(value: object, shown: str) -> None:
