@@ -74,7 +74,7 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def decode_domain(value: str) -> DomainEntry | None:
-    """Decode a `d:` value. An `mx:` list keeps its order, less what names no host with a preference; none left: None."""
+    """Decode a `d:` value. An `mx:` list keeps its order, less what is no host with a preference; none left: None."""
     if len(value) > _LONGEST:
         return None
     if value.startswith("mx:"):

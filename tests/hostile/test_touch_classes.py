@@ -118,7 +118,7 @@ POISON = [
     "v64:" + "127.0.0.1," * 5000,
     "v64:" + "11.0.0.1," * 100_000,
 ]
-"""Texts under `m:<host>`, and after `a:` under `d:<domain>`; none of them says that a public address is to be probed."""
+"""Texts under `m:<host>`, and after `a:` under `d:<domain>`; none says that a public address is to be probed."""
 
 
 @pytest.mark.parametrize("preset", ["recommended", "reference"])
@@ -171,7 +171,9 @@ async def test_lists_of_hosts_that_another_tenant_writes(value: str, preset: str
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_") for _, name in bench.resolver.asked)
 
 
-@pytest.mark.parametrize("value", ["x", "gd ", "GD", "err:", "err:1234", "err:\u0661\u0662\u0663", "ll", "\0", "1" * 70_000])
+@pytest.mark.parametrize(
+    "value", ["x", "gd ", "GD", "err:", "err:1234", "err:\u0661\u0662\u0663", "ll", "\0", "1" * 70_000]
+)
 async def test_an_address_whose_entry_is_nonsense_is_probed_anew(value: str) -> None:
     bench = Bench()
     bench.publish("11.0.0.1", implicit=False)

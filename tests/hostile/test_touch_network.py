@@ -1,4 +1,4 @@
-"""A real service with real DNS and a real Redis in a network of its own, in which every address of IPv4 and IPv6 answers.
+"""A real service with real DNS and a real Redis in a network of its own, in which every address answers.
 
 The mail port of all of them is one pair of sockets, which write down what was connected to: the service dials what is
 the Internet's, and nothing else, whatever DNS and Redis say. `test_mode` is off.
