@@ -204,6 +204,14 @@ class TestForms:
         assert [row["status"] for row in rows if row["area"] == "egress"] == ["fail", "warn", "warn"]
         assert all(row.keys() == {"status", "area", "found", "advice", "see"} for row in rows)
 
+    async def test_a_name_without_a_public_address(self, well: Callable[..., Path], resolver: DnsServer) -> None:
+        """As the service would, which takes it for a witness: whoever answers for the name may put any there."""
+        resolver.set("inside.test", "A", dns.a("10.0.0.1"))
+        _, out, _ = await mxcheck("doctor", "--json", "--config", str(well()), "--target", "inside.test")
+        (row,) = (row for row in json.loads(out) if row["area"] == "egress")
+        assert row["status"] == "warn"
+        assert row["found"] == "inside.test, port 25: the name has no address: only 10.0.0.1, which is not public"
+
     async def test_a_target_that_is_none(self) -> None:
         code, out, err = await mxcheck("doctor", "--target", "a\x1b[31mb/")
         assert (code, out) == (2, "")

@@ -199,6 +199,16 @@ async def test_a_list_of_thousands_is_a_handful_of_questions() -> None:
     assert 1 <= len(bench.resolver.asked) <= 64
 
 
+@pytest.mark.parametrize(("preset", "most"), [("recommended", 16), ("reference", 3000)])
+async def test_a_list_of_addresses_is_cut_where_it_was_not_ours(preset: str, most: int) -> None:
+    """The reference takes a cached list as it stands."""
+    bench = Bench(preset)
+    ips = [f"10.0.{n // 250}.{n % 250}" for n in range(3000)]
+    await bench.cache.set(f"rmx:d:{DOMAIN}", f"a:v64:{','.join(ips)}", DAY)
+    report = await bench.check()
+    assert len(report.symbols["MX_LOCAL_ONLY"].options) == most
+
+
 async def test_answers_that_change_are_classed_each_time() -> None:
     """DNS rebinding: public at first, loopback once the entry has expired."""
     bench = Bench()
