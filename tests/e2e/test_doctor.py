@@ -132,7 +132,7 @@ class TestEgress:
     ) -> None:
         peer = smtp_peers.add(scripts.good()).address
         resolver.set("mx.example.test", "A", dns.a(peer))
-        config = well()
+        config = well(mx_check={"test_mode": True})
         words = (f"mx.example.test:{smtp_peers.port}", "none.example.test")
         found = await examine(config, *words)
         assert f"mx.example.test ({peer}), port {smtp_peers.port} accepts" in found.of("egress")[0][1]
