@@ -37,7 +37,8 @@ _WRITE: Final = {
     Kind.CLUSTER: "redis+cluster://[user:password@]host1:6379,host2:6379",
     Kind.SENTINEL: "redis+sentinel://[user:password@]host1:26379,host2:26379/service/db",
 }
-_PORTS: Final = {Kind.CLUSTER: 6379, Kind.SENTINEL: 26379}
+_REDIS: Final = 6379
+_PORTS: Final = {Kind.CLUSTER: _REDIS, Kind.SENTINEL: 26379}
 _OPTIONS: Final = {
     Kind.CLUSTER: ("username", "password"),
     Kind.SENTINEL: ("username", "password", "sentinel_username", "sentinel_password"),
@@ -90,6 +91,15 @@ def parse(text: str) -> CacheUrl:
         {key: signed[key] for key in ("username", "password") if signed[key]},
         {key: signed[f"sentinel_{key}"] for key in ("username", "password") if signed.get(f"sentinel_{key}")},
     )
+
+
+def ports(text: str) -> set[int]:
+    """Return the TCP ports that a URL names; raises ValueError as `parse` does."""
+    url = parse(text)
+    if url.kind is Kind.SERVER:
+        named = parse_url(text)
+        return set() if "path" in named else {int(named.get("port", _REDIS))}
+    return {port for _, port in url.nodes}
 
 
 def _address(text: str, kind: Kind) -> Address:

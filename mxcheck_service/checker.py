@@ -13,7 +13,7 @@ from mxcheck_service.background import Background
 from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.capacity import FEW, Overloaded, Places, Taken
 from mxcheck_service.core import policy, symbols
-from mxcheck_service.core.addresses import LocalClients
+from mxcheck_service.core.addresses import IpClasses, LocalClients
 from mxcheck_service.core.candidates import Envelope, candidates
 from mxcheck_service.core.maplist import Maps
 from mxcheck_service.core.model import Action, Candidate, DomainResult, Lookup, Outcome, SymbolHit, Verdict
@@ -27,6 +27,7 @@ from mxcheck_service.politeness import NoLimit, Turns
 from mxcheck_service.ports import CacheBackend, Clock, Dialer, Resolver
 from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
+from mxcheck_service.reach import PublicOnly
 from mxcheck_service.remembered import RememberedLookups
 from mxcheck_service.renewal import Renewal
 from mxcheck_service.seats import Seats
@@ -139,7 +140,8 @@ class Checker:
         dialer = adapters.dialer
         if adapters.egress is not None:
             dialer = adapters.egress.guard(dialer, settings, improvements, cache)
-        smtp = SmtpProber(settings, improvements, dialer, adapters.background, adapters.seats)
+        door = PublicOnly(dialer, IpClasses(settings, improvements))
+        smtp = SmtpProber(settings, improvements, door, adapters.background, adapters.seats)
         prober = CountedProber(smtp, adapters.clock, counts)
         names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
         probing = Probing(

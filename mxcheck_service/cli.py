@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -53,14 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except ConfigError as error:
-        print("\n".join(error.problems), file=sys.stderr)
+        print("\n".join(map(escape, error.problems)), file=sys.stderr)
     except BrokenPipeError:
         # Whoever reads has had enough; without this the interpreter would complain when it flushes.
         sys.stdout = None
     except ImportFailed as error:
         print(f"mxcheck: {escape(str(error))}", file=sys.stderr)
     except (MapError, TlsError, WorkersFailed, bulk.BulkError, OSError) as error:
-        print(f"mxcheck: {error}", file=sys.stderr)
+        print("\n".join(map(escape, f"mxcheck: {error}".split("\n"))), file=sys.stderr)
     except KeyboardInterrupt:
         pass
     return FAILED
@@ -184,7 +185,7 @@ async def _check_all(settings: Settings, arguments: argparse.Namespace) -> int:
             report = await checks.check(question)
             seconds = time.monotonic() - started
             if arguments.json:
-                print(schema.encoded(report, seconds).decode())
+                print(present.plain_json(schema.encoded(report, seconds)))
             else:
                 console.print(present.report(target, report, seconds, explain=arguments.explain))
             worst = max(worst, targets.exit_code(report))
@@ -209,7 +210,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     configure("error", "text", config.secrets(loaded.settings))
     rows = uvloop.run(_examine(loaded, arguments.targets))
     if arguments.json:
-        print(orjson.dumps(present.health_document(rows), option=orjson.OPT_INDENT_2).decode())
+        print(json.dumps(present.health_document(rows), indent=2))
     else:
         _console().print(present.health(rows))
     return exit_code(rows)

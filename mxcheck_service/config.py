@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import yaml
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from mxcheck_service import cache_url
 from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.maplist import KINDS
 from mxcheck_service.core.networks import parse_ip, parse_network
@@ -193,6 +194,12 @@ def _cross_checks(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         yield tuple(f"mx_check.{setting}" for setting in involved), message
     for involved, message in settings.improvements.problems():
         yield tuple(f"improvements.{setting}" for setting in involved), message
+    if settings.mx_check.port in cache_url.ports(settings.cache.url):
+        yield (
+            ("mx_check.port", "cache.url"),
+            f"{settings.mx_check.port} is the port of cache.url: whoever sends mail could have the service connect to "
+            "its own Redis; mail hosts are on 25",
+        )
     for network in settings.mx_check.local_addrs:
         if parse_network(network) is None:
             yield ("mx_check.local_addrs",), f"{network!r} is not an IP address or network"

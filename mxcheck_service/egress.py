@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 from mxcheck_service.background import Background, SingleFlight
 from mxcheck_service.cache.layers import CacheLayers
-from mxcheck_service.core.addresses import enabled_families
+from mxcheck_service.core.addresses import IpClasses, enabled_families
 from mxcheck_service.core.breaker import Admission, Attempt, Belief, Breaker, Evidence
 from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.limits import network_of
@@ -50,6 +50,7 @@ class _Orders:
     port: int
     timeout: float
     families: Family
+    classes: IpClasses
     cache: CacheLayers
 
 
@@ -82,7 +83,8 @@ class Egress:
             return dialer
         checks = tuple(map(endpoint, improvements.egress_check))
         families = enabled_families(settings)
-        self._orders = _Orders(checks, settings.port, settings.connect_timeout, families, cache)
+        classes = IpClasses(settings, improvements)
+        self._orders = _Orders(checks, settings.port, settings.connect_timeout, families, classes, cache)
         return _GuardedDialer(self, self._orders, dialer)
 
     def up(self, family: Family) -> bool | None:
@@ -172,7 +174,8 @@ class Egress:
         """Connect to all witnesses at once, until one accepts; return the best that came of it."""
         checks = await self._checks(family, orders)
         witnesses = self._breakers[family].witnesses(self._clock.monotonic())
-        targets = checks or [(ip, orders.port) for ip in witnesses]
+        # They were public when they were probed, perhaps under other settings.
+        targets = checks or [(ip, orders.port) for ip in witnesses if orders.classes.is_public(ip)]
         knocks = [asyncio.create_task(self._knock(ip, port, orders.timeout)) for ip, port in targets]
         found: list[Evidence] = []
         try:
@@ -190,16 +193,20 @@ class Egress:
         return None
 
     async def _checks(self, family: Family, orders: _Orders) -> list[tuple[str, int]]:
-        """Return an address, with its port, of each mail host that the settings name and that has one."""
-        found = await asyncio.gather(*(self._address(host, family) for host, _ in orders.checks))
+        """Return an address, with its port, of each mail host that the settings name and that has one.
+
+        An address in the settings is the operator's word; behind a name whoever answers for it may put any, so only a
+        public one will do.
+        """
+        found = await asyncio.gather(*(self._address(host, family, orders.classes) for host, _ in orders.checks))
         return [(ip, port or orders.port) for ip, (_, port) in zip(found, orders.checks, strict=True) if ip is not None]
 
-    async def _address(self, host: str, family: Family) -> str | None:
+    async def _address(self, host: str, family: Family, classes: IpClasses) -> str | None:
         if parse_ip(host) is not None:
             return host if family_of(host) is family else None
         match await self._resolver.addresses(host, family):
             case Found(records):
-                return records[0]
+                return next(filter(classes.is_public, records), None)
             case _:
                 return None
 

@@ -28,7 +28,6 @@ SHORTEST_SECRET: Final = 6
 """Characters from which on a secret is looked for in every line; what is shorter stands in many words."""
 MASK: Final = b"**********"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BARE = re.compile(r'[^\s"=\\]+')
 
 LogFormat = Literal["text", "json"]
@@ -36,8 +35,12 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def escape(text: str) -> str:
-    """Return the text with control characters, line separators and lone surrogates written as escapes."""
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    """Return the text with whatever is no printable character written as an escape.
+
+    That is control characters and line separators, what turns the direction of writing or cannot be seen (Unicode's
+    class Cf), blanks that are no space, and lone surrogates.
+    """
+    return text if text.isprintable() else "".join(map(_escape_one, text))
 
 
 class Line:
@@ -46,8 +49,9 @@ class Line:
     def __init__(self, kind: LogFormat, secrets: Collection[str] = ()) -> None:
         self._write = _json if kind == "json" else _text
         long = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
-        # As it is, as a URL has it, and as a string of JSON or Python has it.
-        forms = {form for one in long for form in (one, quote(one, safe=""), orjson.dumps(one).decode()[1:-1])}
+        # As it is, as a URL has it, as a string of JSON or Python has it, and as a line has what cannot be printed.
+        texts = [text for one in long for text in (one, escape(one))]
+        forms = {form for text in texts for form in (text, quote(text, safe=""), orjson.dumps(text).decode()[1:-1])}
         self._secrets = [form.encode() for form in sorted(forms, key=len, reverse=True)]
 
     def __call__(self, _logger: WrappedLogger, level: str, event: EventDict) -> bytes:
@@ -160,6 +164,12 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
+def _escape_one(char: str) -> str:
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
 def _json(event: Mapping[str, Any]) -> bytes:
     try:
         line = orjson.dumps(event)
@@ -189,7 +199,7 @@ def _text(event: EventDict) -> bytes:
     for name, value in event.items():
         if value is not None and value != []:
             line += f" {name}={_value(value)}"
-    return (line if line.isprintable() else escape(line)).encode()
+    return escape(line).encode()
 
 
 def _value(value: Any) -> str:

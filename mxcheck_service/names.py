@@ -42,6 +42,8 @@ class Names:
         self._settings = settings
         self._improvements = improvements
         self._most_targets = most_targets(settings, improvements)
+        # Whoever else writes to the cache may have listed any number; the reference takes them as they stand.
+        self._most_cached = None if improvements.max_targets is None else self._most_targets
         self._cache = cache
         self._resolver = resolver
         self._clock = clock
@@ -93,6 +95,8 @@ class Names:
                 # A list that lacks an enabled family says nothing about the MX records, which were asked for already.
                 usable = self._usable(entry)
                 return (await self._implicit_mx(domain, trace), False) if usable is None else (usable, True)
+            case MxList(hosts):
+                return MxList(hosts[: self._most_cached]), True
             case _:
                 return entry, True
 
@@ -171,7 +175,7 @@ class Names:
         if not isinstance(entry, AddressList):
             return entry
         if ips := of_families(entry.ips, self._families):
-            return AddressList(entry.families, ips)
+            return AddressList(entry.families, ips[: self._most_cached])
         elsewhere = self._improvements.other_families and of_families(entry.ips, Family.BOTH)
         return Verdict.UNAVAILABLE if elsewhere else Verdict.NONE
 

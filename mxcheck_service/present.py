@@ -64,6 +64,11 @@ def report(target: str, result: Report, seconds: float, *, explain: bool) -> Ren
     return Group(*lines)
 
 
+def plain_json(document: bytes) -> str:
+    """Return a document for a terminal as well: in ASCII, since JSON itself leaves much in place that one obeys."""
+    return json.dumps(json.loads(document), separators=(",", ":"))
+
+
 def cache_entry(layer: Layer, entry: Entry) -> RenderableType:
     """Return what stands under a key of the cache."""
     table = _table()

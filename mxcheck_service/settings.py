@@ -144,6 +144,8 @@ class MapsSettings(_Section):
     """Seconds that fetching a URL may take."""
     max_bytes: Annotated[int, Field(ge=1)] = 268_435_456
     """Largest map, decompressed."""
+    private_redirects: bool = False
+    """A URL at a public address may redirect to one that is private, loopback or otherwise not of the Internet."""
 
 
 class Settings(_Section):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mxcheck_service.core.model import ClassEvidence, Family, IpClass
-from mxcheck_service.core.networks import NetworkTable, embedded_ipv4, family_of
+from mxcheck_service.core.networks import NetworkTable, embedded_ipv4, family_of, parse_ip
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 
 _LOCAL = (
@@ -32,10 +32,22 @@ _BOGON = (
     "2001:db8::/32",  # RFC 3849, documentation
     "ff00::/8",  # multicast
 )
+_SPECIAL = {
+    "::/0": IpClass.BOGON,  # whatever IANA has given to nobody, and IPv4-compatible addresses (RFC 4291)
+    "2000::/3": IpClass.PUBLIC,  # RFC 4291, all that is global unicast
+    "::ffff:0:0/96": IpClass.PUBLIC,  # IPv4, of which the ranges above leave nothing out
+    "2001::/23": IpClass.BOGON,  # RFC 2928, IETF protocol assignments: Teredo, ORCHID, benchmarking, anycast
+    "3fff::/20": IpClass.BOGON,  # RFC 9637, documentation
+    "fec0::/10": IpClass.LOCAL,  # RFC 3879, site-local
+    "64:ff9b:1::/48": IpClass.LOCAL,  # RFC 8215, local NAT64
+}
+"""What IANA's special-purpose registries have beyond the reference's ranges."""
 _ENGINE_LOCAL = ("127.0.0.0/8", "::1/128", "fe80::/10", "fec0::/10")
 """What rspamd's `is_local` takes for local whatever `local_addrs` says."""
 _NAT64: Final = "64:ff9b::/96"
-"""RFC 6052: the last 32 bits are an IPv4 address."""
+_6TO4: Final = "2002::/16"
+_BEHIND: Final = {_NAT64: 0, _6TO4: 80}
+"""How many bits stand behind the IPv4 address that such an address leads to (RFC 6052, RFC 3056)."""
 
 
 class IpClasses:
@@ -43,17 +55,25 @@ class IpClasses:
 
     def __init__(self, settings: MxCheckSettings, improvements: Improvements) -> None:
         classes = dict.fromkeys(_LOCAL, IpClass.LOCAL) | dict.fromkeys(_BOGON, IpClass.BOGON)
-        if not settings.test_mode:
-            classes |= dict.fromkeys(_LOOPBACK, IpClass(improvements.loopback_class))
+        if improvements.special_addresses:
+            classes |= _SPECIAL
+        loopback = IpClass.PUBLIC if settings.test_mode else IpClass(improvements.loopback_class)
+        classes |= dict.fromkeys(_LOOPBACK, loopback)
         if not improvements.nat64:
             classes[_NAT64] = IpClass.BOGON
         self._table = NetworkTable.of(classes)
         self._loopback = NetworkTable.of({} if settings.test_mode else dict.fromkeys(_LOOPBACK, True))
-        self._translated = NetworkTable.of({_NAT64: improvements.nat64})
+        embedding = {_NAT64: improvements.nat64, _6TO4: improvements.special_addresses}
+        self._embedding = NetworkTable.of({network: _BEHIND[network] for network, on in embedding.items() if on})
 
     def of(self, ip: str) -> IpClass:
-        inner = embedded_ipv4(ip) if self._translated.get(ip) else ip
+        behind = self._embedding.get(ip)
+        inner = ip if behind is None else embedded_ipv4(ip, behind)
         return self._table.get(inner) or IpClass.PUBLIC
+
+    def is_public(self, ip: str) -> bool:
+        """Tell whether this is an address, and one that may be connected to."""
+        return parse_ip(ip) is not None and self.of(ip) is IpClass.PUBLIC
 
     def any_loopback(self, ips: Sequence[str]) -> bool:
         """Tell whether one of the addresses is everybody's own (RFC 1122 section 3.2.1.3)."""

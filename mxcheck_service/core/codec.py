@@ -5,7 +5,8 @@
     i:<ip>      gd | rf | tc | tr | inv | err:<three digits> | l
 
 `<families>` is v4, v6 or v64: which were asked for when the entry was written. Decoding returns None for whatever is
-not in the grammar: to a reader that is a miss.
+not in the grammar: to a reader that is a miss. Others may write to the same Redis, so a value is of any length, and its
+hosts may have any name: those that cannot be asked for are dropped.
 """
 
 import re
@@ -58,7 +59,9 @@ _PROBE_OUTCOMES = {
     for v in (Verdict.GOOD, Verdict.REFUSED, Verdict.TIMEOUT_CONNECT, Verdict.TIMEOUT_READ, Verdict.INVALID)
 }
 _ERROR = re.compile(r"err:([0-9]{3})", re.ASCII)
-_MX_ENTRY = re.compile(r"(.*?):(-?[0-9]{1,18})", re.ASCII | re.DOTALL)
+_MX_ENTRY = re.compile(r"([A-Za-z0-9_.-]{0,254}):(-?[0-9]{1,18})", re.ASCII)
+_LONGEST: Final = 1 << 16
+"""Characters of a value, above which it is nobody's: 250 hosts with the longest names."""
 
 
 def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
@@ -73,7 +76,7 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
 
 
 def decode_domain(value: str) -> DomainEntry | None:
-    """Decode a `d:` value. An `mx:` list keeps its order, less entries without a preference; none left is None."""
+    """Decode a `d:` value. An `mx:` list keeps its order, less what is no host with a preference; none left: None."""
     return (_domain if len(value) <= _LONGEST_REMEMBERED else _domain.__wrapped__)(value)
 
 
@@ -84,6 +87,8 @@ def decode_host(value: str) -> HostEntry | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _domain(value: str) -> DomainEntry | None:
+    if len(value) > _LONGEST:
+        return None
     if value.startswith("mx:"):
         matches = (_MX_ENTRY.fullmatch(entry) for entry in value[3:].split(",") if entry)
         hosts = tuple(MxHost(int(match[2]), match[1]) for match in matches if match)
@@ -112,6 +117,6 @@ def decode_address(value: str) -> AddressEntry | None:
 
 def _decode_addresses(value: str) -> AddressList | None:
     tag, colon, body = value.partition(":")
-    if not colon or tag not in _FAMILY_TAGS:
+    if not colon or tag not in _FAMILY_TAGS or len(body) > _LONGEST:
         return None
     return AddressList(_FAMILY_TAGS[tag], tuple(body.split(",")))

@@ -47,9 +47,9 @@ def family_of(text: str) -> Family:
     return Family.V4 if number >> 32 == 0xFFFF else Family.V6
 
 
-def embedded_ipv4(text: str) -> str:
-    """Return the IPv4 address in the last 32 bits of an IPv6 address; raises ValueError when `text` is none."""
-    return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(text)) & 0xFFFFFFFF))
+def embedded_ipv4(text: str, behind: int) -> str:
+    """Return the IPv4 address in an IPv6 one, `behind` which so many bits stand; raises ValueError for no address."""
+    return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(text)) >> behind & 0xFFFFFFFF))
 
 
 def parse_network(text: str) -> tuple[int, int] | None:

@@ -185,6 +185,9 @@ class Improvements:
     """A name with addresses only in a family that is not probed is no missing one: MX_PROBE_UNAVAILABLE."""
     nat64: bool = True
     """An address of 64:ff9b::/96 (NAT64) has the class of the IPv4 address in it."""
+    special_addresses: bool = True
+    """An IPv6 address that IANA's registries give to no host of the Internet is private or a bogon, and one of 6to4 has
+    the class of the IPv4 address in it; false: the ranges of the reference alone count."""
     underscore_hosts: bool = True
     """An MX host whose name begins with `_` is used like any other."""
     numeric_hosts: bool = True
@@ -249,6 +252,7 @@ REFERENCE = Improvements(
     blame_mixed_classes=True,
     other_families=False,
     nat64=False,
+    special_addresses=False,
     underscore_hosts=False,
     numeric_hosts=False,
     stop_at_loopback=False,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mxcheck_service.cache.servers import Servers
+from mxcheck_service.core.addresses import IpClasses
 from mxcheck_service.core.endpoint import endpoint
 from mxcheck_service.core.model import Family
 from mxcheck_service.core.networks import parse_ip
@@ -110,15 +111,19 @@ async def _cache(settings: Settings, tools: Instruments) -> CacheFacts:
 
 
 async def _target(settings: Settings, tools: Instruments, host: str, port: int) -> list[Target]:
-    """Connect to one address of each family that is probed."""
+    """Connect to one address of each family that is probed; behind a name to a public one, as the service does."""
     if parse_ip(host) is not None:
         return [await _connect(settings, tools, host, port, host)]
     wanted = [(Family.V4, settings.mx_check.probe_ipv4), (Family.V6, settings.mx_check.probe_ipv6)]
     families = [family for family, probed in wanted if probed]
     answers = await asyncio.gather(*(tools.resolver.addresses(host, family) for family in families))
-    addresses = [answer.records[0] for answer in answers if isinstance(answer, Found)]
-    if not addresses:
+    found = [answer.records for answer in answers if isinstance(answer, Found)]
+    if not found:
         return [Target(host, port, detail=_why_none(answers[0]))]
+    is_public = IpClasses(settings.mx_check, settings.improvements).is_public
+    addresses = [ip for records in found if (ip := next(filter(is_public, records), None))]
+    if not addresses:
+        return [Target(host, port, detail=f"only {found[0][0]}, which is not public")]
     return list(await asyncio.gather(*(_connect(settings, tools, host, port, address) for address in addresses)))
 
 

@@ -1,15 +1,29 @@
 """Fetches maps over HTTP: only what has changed, and no more of it than is allowed."""
 
+import errno
 import hashlib
 import re
+import socket
 from base64 import b64encode
-from itertools import pairwise
-from typing import BinaryIO, Final, NamedTuple
+from types import SimpleNamespace
+from typing import Any, BinaryIO, Final, NamedTuple
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, hdrs
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+    TraceConfig,
+    TraceRequestRedirectParams,
+    hdrs,
+)
+from yarl import URL
 
 from mxcheck_service import __version__
 from mxcheck_service.config import mask_url
+from mxcheck_service.core.addresses import IpClasses
+from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 from mxcheck_service.log import escape
 from mxcheck_service.maps.errors import MapError
 
@@ -22,6 +36,8 @@ _HEADERS: Final = {
     hdrs.ACCEPT_ENCODING: "zstd, gzip",
     "Want-Repr-Digest": "sha-256=1",
 }
+_CLASSES: Final = IpClasses(MxCheckSettings(), RECOMMENDED)
+"""Of the addresses that redirects lead to: no setting of what is probed has a say in it."""
 _CHECKSUM: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):")
 
 
@@ -32,12 +48,16 @@ class Validators(NamedTuple):
     last_modified: str | None = None
 
 
-async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, max_bytes: int) -> Validators | None:
+async def fetch(
+    url: str, known: Validators, into: BinaryIO, *, timeout: float, max_bytes: int, private_redirects: bool = False
+) -> Validators | None:
     """Write what the URL leads to, as it was sent, into a file. None: it is still the version that is known.
 
     Raises MapError, without the place: the server does not answer within `timeout` seconds, or not with a map, or with
-    more than `max_bytes` or with another checksum than it says, or leads away from HTTP.
+    more than `max_bytes` or with another checksum than it says, or leads away from HTTP, from `https` to `http`, or,
+    without `private_redirects`, from the Internet to an address that is not public.
     """
+    way = _Way(private_redirects)
     headers = dict(_HEADERS)
     if known.etag:
         headers[hdrs.IF_NONE_MATCH] = known.etag
@@ -45,10 +65,15 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
         headers[hdrs.IF_MODIFIED_SINCE] = known.last_modified
     try:
         async with (
-            ClientSession(timeout=ClientTimeout(total=timeout), auto_decompress=False) as session,
+            ClientSession(
+                # A connection for each request, so that all of them pass by.
+                connector=TCPConnector(socket_factory=way.socket, force_close=True),
+                timeout=ClientTimeout(total=timeout),
+                auto_decompress=False,
+                trace_configs=[way.traced()],
+            ) as session,
             session.get(url, headers=headers, max_redirects=_MOST_REDIRECTS) as response,
         ):
-            _not_downgraded(response)
             if response.status == 304 and any(known):
                 return None
             if response.status != 200:
@@ -68,6 +93,10 @@ async def fetch(url: str, known: Validators, into: BinaryIO, *, timeout: float, 
     except TimeoutError:
         raise MapError(f"was not received within {timeout:g} s (maps.timeout)") from None
     except (ClientError, ValueError, OSError) as error:
+        if way.refused is not None:
+            raise MapError(
+                f"redirects to {way.refused}, which is not a public address; maps.private_redirects allows that"
+            ) from error
         # aiohttp's words for a redirect to another scheme, for one, are just its URL.
         reason = escape(mask_url(f"{type(error).__name__}: {error}"))
         raise MapError(reason) from error
@@ -91,8 +120,39 @@ class _Checksums:
                 raise MapError(f"is not what the server's {name} checksum says: damaged or changed on the way")
 
 
-def _not_downgraded(response: ClientResponse) -> None:
-    """Raise MapError when a redirect has left TLS: what comes from there may be anybody's."""
-    schemes = [hop.url.scheme for hop in (*response.history, response)]
-    if ("https", "http") in pairwise(schemes):
-        raise MapError(f"redirects from https to {escape(mask_url(str(response.url)))}; map URLs stay with https")
+class _Way:
+    """Where redirects may lead. What counts is the address that is connected to, whatever name led there and when.
+
+    The operator's own URL may name any host. As long as that leads to private addresses only, it stays inside, where
+    redirects may lead, too; who has once led outside does not come in again.
+    """
+
+    def __init__(self, private_redirects: bool) -> None:
+        self._is_inside = True
+        self._may_go_inside = private_redirects
+        self._is_redirected = False
+        self.refused: str | None = None
+        """The address that was not connected to."""
+
+    def socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """Return a socket for what getaddrinfo(3) says of an address; raises OSError where it must not go."""
+        family, kind, protocol, _, (ip, *_) = address
+        is_public = _CLASSES.is_public(ip)
+        if self._is_redirected and not (is_public or self._is_inside or self._may_go_inside):
+            self.refused = ip
+            raise OSError(errno.EACCES, "is not a public address")
+        self._is_inside = self._is_inside and not is_public
+        return socket.socket(family, kind, protocol)
+
+    def traced(self) -> TraceConfig:
+        """Return what has aiohttp tell of redirects before it follows them."""
+        config = TraceConfig()
+        config.on_request_redirect.append(self._redirected)
+        return config
+
+    async def _redirected(self, _: ClientSession, __: SimpleNamespace, params: TraceRequestRedirectParams) -> None:
+        self._is_redirected = True
+        headers = params.response.headers
+        to = params.url.join(URL(headers.get(hdrs.LOCATION) or headers.get(hdrs.URI) or ""))
+        if (params.url.scheme, to.scheme) == ("https", "http"):
+            raise MapError(f"redirects from https to {escape(mask_url(str(to)))}; map URLs stay with https")

@@ -227,7 +227,14 @@ class Library:
     ) -> None:
         with spool() as file:
             known = held.validators
-            found = await fetch(source.url, known, file, timeout=settings.timeout, max_bytes=settings.max_bytes)
+            found = await fetch(
+                source.url,
+                known,
+                file,
+                timeout=settings.timeout,
+                max_bytes=settings.max_bytes,
+                private_redirects=settings.private_redirects,
+            )
             if found is None:
                 return
             file.seek(0)

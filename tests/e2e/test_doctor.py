@@ -132,7 +132,7 @@ class TestEgress:
     ) -> None:
         peer = smtp_peers.add(scripts.good()).address
         resolver.set("mx.example.test", "A", dns.a(peer))
-        config = well()
+        config = well(mx_check={"test_mode": True})
         words = (f"mx.example.test:{smtp_peers.port}", "none.example.test")
         found = await examine(config, *words)
         assert f"mx.example.test ({peer}), port {smtp_peers.port} accepts" in found.of("egress")[0][1]
@@ -203,6 +203,14 @@ class TestForms:
         assert {row["area"] for row in rows} == {"settings", "port", "dns", "cache", "egress", "clock", "limits"}
         assert [row["status"] for row in rows if row["area"] == "egress"] == ["fail", "warn", "warn"]
         assert all(row.keys() == {"status", "area", "found", "advice", "see"} for row in rows)
+
+    async def test_a_name_without_a_public_address(self, well: Callable[..., Path], resolver: DnsServer) -> None:
+        """As the service would, which takes it for a witness: whoever answers for the name may put any there."""
+        resolver.set("inside.test", "A", dns.a("10.0.0.1"))
+        _, out, _ = await mxcheck("doctor", "--json", "--config", str(well()), "--target", "inside.test")
+        (row,) = (row for row in json.loads(out) if row["area"] == "egress")
+        assert row["status"] == "warn"
+        assert row["found"] == "inside.test, port 25: the name has no address: only 10.0.0.1, which is not public"
 
     async def test_a_target_that_is_none(self) -> None:
         code, out, err = await mxcheck("doctor", "--target", "a\x1b[31mb/")

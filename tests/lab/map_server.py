@@ -15,6 +15,7 @@ from typing import Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 
 
 class MapServer:
@@ -24,9 +25,10 @@ class MapServer:
     as; `hold`: an event that the answer waits for; `cut`: the connection is closed in the middle of the content.
     """
 
-    def __init__(self, content: bytes = b"", *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, content: bytes = b"", *, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
         self.content = content
         self._tls = tls
+        self._address = address
         self.status = 200
         self.headers: Mapping[str, str] = {}
         self.encoding: str | None = None
@@ -34,6 +36,8 @@ class MapServer:
         self.cut = False
         self.modified: str | None = None
         """Served as Last-Modified, instead of an ETag."""
+        self.requests: list[CIMultiDictProxy[str]] = []
+        """The headers of every request so far, wherever it went."""
         self.asked = 0
         """Requests so far."""
         self.answers: list[int] = []
@@ -43,7 +47,7 @@ class MapServer:
         app = web.Application()
         app.router.add_get("/map", self._serve)
         app.router.add_get("/elsewhere", self._serve_plainly)
-        self._server = TestServer(app)
+        self._server = TestServer(app, host=self._address)
         await self._server.start_server(ssl=self._tls)
         self.url = str(self._server.make_url("/map"))
         self.elsewhere = str(self._server.make_url("/elsewhere"))
@@ -56,10 +60,12 @@ class MapServer:
         await self._server.close()
 
     async def _serve_plainly(self, request: web.Request) -> web.Response:
+        self.requests.append(request.headers)
         return web.Response(body=self.content)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        self.requests.append(request.headers)
         if self.hold is not None:
             await self.hold.wait()
         headers = dict(self.headers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -34,12 +35,28 @@ BOGON = [
 LOOPBACK = ["127.0.0.0", "127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.1"]
 PUBLIC = [
     *("9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0"),
-    *("100.63.255.255", "100.128.0.0", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe00::", "fec0::1"),
+    *("100.63.255.255", "100.128.0.0"),
     *("169.253.255.255", "169.255.0.0", "1.0.0.0", "192.0.1.0", "192.0.3.0", "198.51.99.255", "198.51.101.0"),
     *("203.0.112.255", "203.0.114.0", "192.88.98.255", "192.88.100.0", "198.17.255.255", "198.20.0.0"),
-    *("223.255.255.255", "126.255.255.255", "128.0.0.0", "::2", "64:ff9b::1:0:0", "100:0:0:1::", "2001:db9::"),
-    *("2001:db7:ffff::", "2606:4700::1111", "::ffff:11.0.0.1", "2002:a00:1::1", "not an address", ""),
+    *("223.255.255.255", "126.255.255.255", "128.0.0.0", "2001:db9::"),
+    *("2001:db7:ffff::", "2606:4700::1111", "::ffff:11.0.0.1", "not an address", ""),
+    *("2000::", "2001:200::", "2002:b00:1::1", "2003::", "3ffe:ffff::", "3fff:1000::"),
 ]
+SPECIAL = {
+    "fec0::1": IpClass.LOCAL,
+    "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff": IpClass.LOCAL,
+    "64:ff9b:1::7f00:1": IpClass.LOCAL,
+    "2002:a00:1::1": IpClass.LOCAL,  # 10.0.0.1
+    "2002:c0a8:101::": IpClass.LOCAL,  # 192.168.1.1
+    "2002:a9fe:a9fe::": IpClass.BOGON,  # 169.254.169.254
+    "2002::": IpClass.BOGON,  # 0.0.0.0
+    "2002:ffff:ffff::": IpClass.BOGON,  # 255.255.255.255
+    **dict.fromkeys(("::2", "::10.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b::1:0:0"), IpClass.BOGON),
+    **dict.fromkeys(("1fff:ffff::", "4000::", "5f00::1", "fe00::", "100:0:0:1::", "200::"), IpClass.BOGON),
+    **dict.fromkeys(("2001::1", "2001:2::1", "2001:10::1", "2001:20::1", "2001:1ff:ffff::"), IpClass.BOGON),
+    **dict.fromkeys(("3fff::", "3fff:fff:ffff::", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), IpClass.BOGON),
+}
+"""Beyond the reference's ranges."""
 
 
 @pytest.mark.parametrize("improvements", [RECOMMENDED, REFERENCE], ids=["recommended", "reference"])
@@ -53,6 +70,29 @@ PUBLIC = [
 )
 def test_class_of_an_address(ip: str, expected: IpClass, improvements: Improvements) -> None:
     assert IpClasses(SETTINGS, improvements).of(ip) is expected
+
+
+@pytest.mark.parametrize("ip", SPECIAL)
+def test_what_iana_gives_to_no_host_is_not_public_when_recommended(ip: str) -> None:
+    """Improvement special_addresses; the reference probes them."""
+    assert IpClasses(SETTINGS, RECOMMENDED).of(ip) is SPECIAL[ip]
+    assert IpClasses(SETTINGS, replace(RECOMMENDED, special_addresses=False)).of(ip) is IpClass.PUBLIC
+    assert IpClasses(SETTINGS, REFERENCE).of(ip) is IpClass.PUBLIC
+
+
+@pytest.mark.parametrize(("loopback", "expected"), [("local", IpClass.LOCAL), ("bogon", IpClass.BOGON)])
+def test_6to4_of_a_loopback_address_is_one(loopback: Literal["local", "bogon"], expected: IpClass) -> None:
+    assert IpClasses(SETTINGS, replace(RECOMMENDED, loopback_class=loopback)).of("2002:7f00:1::") is expected
+    assert IpClasses(replace(SETTINGS, test_mode=True), RECOMMENDED).of("::1") is IpClass.PUBLIC
+
+
+@pytest.mark.parametrize("improvements", [RECOMMENDED, REFERENCE], ids=["recommended", "reference"])
+def test_only_an_address_is_a_public_one(improvements: Improvements) -> None:
+    is_public = IpClasses(SETTINGS, improvements).is_public
+    assert is_public("11.0.0.1")
+    assert is_public("2606:4700::1111")
+    for text in ("", "mx.example", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "::1%lo", "11.0.0.1%lo", "11.0.0.1\n"):
+        assert not is_public(text), text
 
 
 @pytest.mark.parametrize("ip", LOOPBACK)

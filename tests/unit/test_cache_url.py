@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mxcheck_service.cache_url import CacheUrl, Kind, parse
+from mxcheck_service.cache_url import CacheUrl, Kind, parse, ports
 
 SECRET = "s3cr3t"
 
@@ -99,3 +99,18 @@ def test_a_password_that_was_not_quoted_is_not_repeated(scheme: str, userinfo: s
     with pytest.raises(ValueError, match=r"write|may only be") as error:
         parse(f"{scheme}://{userinfo}h:1/s/x")
     assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("memory://", set()),
+        ("unix:///run/redis.sock?db=1", set()),
+        ("redis://h", {6379}),
+        ("rediss://h:25/0", {25}),
+        ("redis+cluster://a:7000,b", {7000, 6379}),
+        ("redis+sentinel://a,b:5000/service", {26379, 5000}),
+    ],
+)
+def test_ports(text: str, named: set[int]) -> None:
+    assert ports(text) == named

@@ -350,3 +350,16 @@ def test_what_is_wrong_with_the_cache_is_told_once(file: Path) -> None:
 @pytest.mark.parametrize("text", SECRETS)
 def test_secrets_are_known_to_whoever_masks_them(file: Path, text: str) -> None:
     assert any(SECRET in secret for secret in config.secrets(load(file, text).settings))
+
+
+@pytest.mark.parametrize("url", ["redis://h:2525/0", "redis+cluster://a:1,b:2525", "redis+sentinel://a:2525/s"])
+def test_mail_hosts_are_not_probed_at_the_port_of_redis(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"mx_check\.port: 2525 is the port of cache\.url"):
+        config.parse({"mx_check": {"port": 2525}, "cache": {"url": url}})
+    assert config.parse({"mx_check": {"port": 2526}, "cache": {"url": url}})
+
+
+def test_an_error_of_the_url_is_told_by_itself() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"mx_check": {"port": 6379}, "cache": {"url": "redis+cluster://"}})
+    assert len(caught.value.problems) == 1

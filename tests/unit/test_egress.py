@@ -181,12 +181,28 @@ class TestChecks:
         assert CHECK not in bench.dialled
 
     async def test_names_and_ports(self) -> None:
-        resolver = FakeResolver(a={"mx.example": a("198.51.100.7")})
+        resolver = FakeResolver(a={"mx.example": a("10.0.0.7", "127.0.0.1", "11.9.9.7", "11.9.9.9")})
         checks = ("mx.example:2525", "gone.example", "2001:db8::1", "198.51.100.8")
         bench = Bench(replace(RECOMMENDED, egress_check=checks), resolver)
-        bench.raw.peers |= {"198.51.100.7": TIMEOUT, "198.51.100.8": TIMEOUT}
+        bench.raw.peers |= {"11.9.9.7": TIMEOUT, "198.51.100.8": TIMEOUT}
         assert await bench.connect(silent(1)) is WITHHELD
-        assert {(ip, port) for ip, port, _ in bench.raw.dialled[1:]} == {("198.51.100.7", 2525), ("198.51.100.8", 25)}
+        assert {(ip, port) for ip, port, _ in bench.raw.dialled[1:]} == {("11.9.9.7", 2525), ("198.51.100.8", 25)}
+
+    async def test_a_name_leads_to_public_addresses_only(self) -> None:
+        """Whoever answers for the name may put any there; an address in the settings is the operator's own word."""
+        resolver = FakeResolver(a={"mx.example": a("10.0.0.7", "169.254.169.254")}, aaaa={"mx.example": a("::1")})
+        bench = Bench(replace(RECOMMENDED, egress_check=("mx.example",)), resolver)
+        await bench.connect(silent(1))
+        assert bench.dialled == [silent(1)]
+
+    async def test_witnesses_are_asked_only_while_they_are_public(self) -> None:
+        bench = Bench()
+        bench.use(RECOMMENDED, replace(SETTINGS, test_mode=True))
+        await bench.all("127.0.0.2", open_host(1))
+        bench.use(RECOMMENDED)
+        await bench.all(*map(silent, range(9)))
+        assert bench.dialled.count("127.0.0.2") == 1
+        assert bench.dialled.count(open_host(1)) > 1
 
     async def test_without_an_address_there_are_statistics(self) -> None:
         resolver = FakeResolver()

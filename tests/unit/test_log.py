@@ -77,6 +77,23 @@ def test_json_line() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "json"])
+@pytest.mark.parametrize(
+    ("char", "shown"),
+    [
+        ("\u202e", "\\u202e"),
+        ("\u2066", "\\u2066"),
+        ("\u200b", "\\u200b"),
+        ("\ufeff", "\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+    ],
+)
+def test_what_turns_the_direction_or_cannot_be_seen_is_escaped(kind: LogFormat, char: str, shown: str) -> None:
+    line = Formatter(kind).format(record(f"a{char}\u00fc\u6f22b"))
+    assert char not in line
+    assert f"a{shown}\u00fc\u6f22b" in (json.loads(line)["message"] if kind == "json" else line)
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
 def test_traceback_stays_on_the_line_of_its_record(kind: LogFormat) -> None:
     line = Formatter(kind).format(crashed())
     assert len(line.splitlines()) == 1
@@ -160,7 +177,7 @@ def test_fields_follow_in_both_forms() -> None:
         ("a\\", '"a\\\\"'),
         ("a\n", '"a\\u000a"'),
         (["a b", "c"], '"a b,c"'),
-        ("\u00a0", '"\u00a0"'),
+        ("\u00a0", '"\\u00a0"'),
     ],
 )
 def test_text_quotes_what_could_be_taken_for_more_than_one_field(value: object, shown: str) -> None:
