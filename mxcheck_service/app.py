@@ -36,6 +36,7 @@ from mxcheck_service.prober import TcpDialer
 from mxcheck_service.reload import Reloader, Reread
 from mxcheck_service.settings import Settings
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
+from mxcheck_service.web.listening import PatientSite, bound
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import ENDPOINTS, routes
 
@@ -209,15 +210,9 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
     loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
     _calm_collector()
     try:
-        site = web.TCPSite(
-            runner,
-            settings.server.host,
-            settings.server.port,
-            # Callers that come all at once find a place in the queue: one that does not tries again after a second.
-            backlog=socket.SOMAXCONN,
-            reuse_port=member is not None,
-        )
-        await site.start()
+        sockets = bound(settings.server.host, settings.server.port, share=member is not None)
+        # Callers that come all at once find a place in the queue: one that does not tries again after a second.
+        await PatientSite(runner, sockets, backlog=socket.SOMAXCONN).start()
         if member is None:
             announce(settings, runner.addresses)
             await stop.wait()

@@ -28,6 +28,7 @@ from mxcheck_service.prober import SmtpProber
 from mxcheck_service.probing import Probing
 from mxcheck_service.remembered import RememberedLookups
 from mxcheck_service.renewal import Renewal
+from mxcheck_service.silence import Silence
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Adapters:
     background: Background
     counts: Counts = UNCOUNTED
     turns: Turns = field(default_factory=NoLimit)
+    silence: Silence = field(default_factory=Silence)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
 
@@ -137,7 +139,16 @@ class Checker:
             dialer = adapters.egress.guard(dialer, settings, improvements, cache)
         smtp = SmtpProber(settings, improvements, dialer, adapters.background)
         prober = CountedProber(smtp, adapters.clock, counts)
-        names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
+        names = Names(
+            settings,
+            improvements,
+            cache,
+            adapters.resolver,
+            adapters.clock,
+            counts,
+            shared=share_questions,
+            silence=adapters.silence,
+        )
         probing = Probing(
             settings, improvements, cache, prober, adapters.clock, counts, adapters.turns, adapters.background
         )

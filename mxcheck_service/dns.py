@@ -11,7 +11,7 @@ import pycares
 from pycares import errno
 
 from mxcheck_service.core.model import Family, MxHost
-from mxcheck_service.ports import DnsAnswer, DnsFailure, Found, NotFound
+from mxcheck_service.ports import DnsAnswer, DnsFailure, Found, NotFound, Reach
 
 _QUESTION = {Family.V4: "A", Family.V6: "AAAA"}
 _LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
@@ -24,6 +24,11 @@ _MOST_ASKED: Final = 5_000
 """Questions after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has
 no other bound: about 1.7 KB for each name of a long list."""
 
+_UNASKED: Final = frozenset({errno.ARES_ECONNREFUSED, errno.ARES_ENOMEM, errno.ARES_EFILE})
+_UNHEARD: Final = frozenset({errno.ARES_ETIMEOUT, errno.ARES_EBADRESP, errno.ARES_EOF})
+_SOONEST: Final = 0.1
+"""Seconds, or half the time limit if that is less, before which c-ares cannot have waited for an answer in vain: it
+gives a server 250 ms or the time limit. Without a file descriptor for a socket it tells of a timeout at once."""
 _UNCONFIGURED: Final = ("127.0.0.1",)
 
 
@@ -36,6 +41,7 @@ class AresResolver:
 
     def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
+        self._soonest = min(_SOONEST, timeout / 2)
         self._options: dict[str, Any] = {
             "nameservers": list(nameservers) or None,
             "timeout": timeout,
@@ -91,6 +97,7 @@ class AresResolver:
         channel = self._channel
         channel.asked += 1
         channel.open += 1
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limit):
                 result = await channel.resolver.query_dns(name, question)
@@ -98,9 +105,10 @@ class AresResolver:
             code = error.args[0]
             if code in _NXDOMAIN or code == _NODATA:
                 return NotFound(nxdomain=code in _NXDOMAIN)
-            return DnsFailure(errno.errorcode.get(code, str(code)).removeprefix("ARES_E"))
+            reason = errno.errorcode.get(code, str(code)).removeprefix("ARES_E")
+            return DnsFailure(reason, self._reach(code, asyncio.get_running_loop().time() - began))
         except TimeoutError:
-            return DnsFailure("TIMEOUT")
+            return DnsFailure("TIMEOUT", Reach.UNHEARD)
         finally:
             channel.open -= 1
             if not channel.open and channel is not self._channel:
@@ -108,6 +116,11 @@ class AresResolver:
         wanted = getattr(pycares, f"QUERY_TYPE_{question}")
         data = tuple(record.data for record in result.answer if record.type == wanted)
         return Found(data) if data else NotFound(nxdomain=False)
+
+    def _reach(self, code: int, seconds: float) -> Reach:
+        if code in _UNASKED or (code == errno.ARES_ETIMEOUT and seconds < self._soonest):
+            return Reach.UNASKED
+        return Reach.UNHEARD if code in _UNHEARD else Reach.HEARD
 
 
 class _Channel:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from mxcheck_service.core.model import Family, MxHost, Outcome
@@ -31,11 +31,20 @@ class NotFound:
     nxdomain: bool
 
 
+class Reach(Enum):
+    """How far a question came that has no usable answer."""
+
+    HEARD = "the resolver has said so"
+    UNHEARD = "the resolver said nothing in time, or nothing that can be read"
+    UNASKED = "the resolver was not reached: nobody listens there, or this host had no socket to ask by"
+
+
 @dataclass(frozen=True, slots=True)
 class DnsFailure:
     """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name."""
 
     reason: str
+    reach: Reach = field(default=Reach.HEARD, compare=False)
 
 
 DnsAnswer = Found[T] | NotFound | DnsFailure
@@ -53,12 +62,14 @@ class Resolver(Protocol):
 
 class ConnectProblem(StrEnum):
     """Why no connection came about. LOCAL is a fault on our side of the network; WITHHELD: such a fault is supposed, so
-    it was not tried, or its failure is not believed."""
+    it was not tried, or its failure is not believed. EXHAUSTED: this process has no room for a socket, which tells
+    nothing about any network."""
 
     REFUSED = "refused"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     LOCAL = "local"
+    EXHAUSTED = "exhausted"
     WITHHELD = "withheld"
 
 

@@ -18,6 +18,7 @@ _LONGEST_FAREWELL: Final = 5.0
 """Seconds to wait for the reply to QUIT. RFC 5321 allows minutes, but nothing hangs on the answer."""
 
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 
@@ -47,7 +48,7 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.REFUSED))
                 case ConnectProblem.TIMEOUT | ConnectProblem.UNREACHABLE:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
-                case ConnectProblem.LOCAL:
+                case ConnectProblem.LOCAL | ConnectProblem.EXHAUSTED:
                     return LocalFault(str(error))
                 case ConnectProblem.WITHHELD:
                     return LocalFault(str(error), withheld=True)
@@ -166,7 +167,8 @@ class TcpDialer:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
-            raise ConnectError(ConnectProblem.LOCAL, str(error)) from error
+            problem = ConnectProblem.EXHAUSTED if error.errno in _EXHAUSTED else ConnectProblem.LOCAL
+            raise ConnectError(problem, str(error)) from error
         try:
             code = sock.connect_ex((ip, port))
             remote = code == errno.EINPROGRESS

@@ -17,7 +17,7 @@ ROWS = (
     ("settings",),
     ("config",),
     ("cache", "dns", "maps", "prober"),
-    ("egress", "limits", "maphits", "remembered"),
+    ("egress", "limits", "maphits", "remembered", "silence"),
     ("names", "probing"),
     ("attempts", "renewal"),
     ("pipeline",),
