@@ -1,7 +1,7 @@
 """Names to entries, cache first, then DNS: a domain to MX hosts or addresses (`d:`), a host to addresses (`m:`)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from mxcheck_service.background import SingleFlight
@@ -13,7 +13,7 @@ from mxcheck_service.core.model import Family, MxHost, Verdict
 from mxcheck_service.core.networks import family_of
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Wait
-from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, NotFound, Reach, Resolver
+from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, NotFound, Resolver
 from mxcheck_service.silence import Key, Silence
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
@@ -102,33 +102,33 @@ class Names:
 
     async def _resolve_domain(self, domain: str, trace: Trace) -> DomainEntry:
         asked = self._clock.monotonic()
-        entry, reach = await self._ask_domain(domain, trace)
-        if self._is_kept(Key("d", domain), reach, asked):
+        entry, unasked = await self._ask_domain(domain, trace)
+        if self._is_kept(Key("d", domain), entry, asked, unasked=unasked):
             await self._cache.store_domain(domain, entry)
         return entry if isinstance(entry, MxList) else self._fresh(entry)
 
     async def _implicit_mx(self, domain: str, trace: Trace) -> HostEntry:
         asked = self._clock.monotonic()
-        entry, reach = await self._ask_addresses(domain, trace)
-        if self._is_kept(Key("d", domain), reach, asked):
+        entry, unasked = await self._ask_addresses(domain, trace)
+        if self._is_kept(Key("d", domain), entry, asked, unasked=unasked):
             await self._cache.store_domain(domain, entry)
         return self._fresh(entry)
 
-    def _is_kept(self, key: Key, reach: Reach, asked: float) -> bool:
+    def _is_kept(self, key: Key, entry: DomainEntry, asked: float, *, unasked: bool) -> bool:
         """Tell whether what came of a question is stored: a failure that is our own is over when the fault is."""
-        if self._improvements.blame_local_errors or reach is Reach.HEARD:
+        if self._improvements.blame_local_errors or entry is not Verdict.DNS_FAIL:
             return True
-        return reach is Reach.UNHEARD and self._silence.failed(key, asked)
+        return not unasked and self._silence.failed(key, asked)
 
     async def _heard(self, *answers: DnsAnswer[MxHost] | DnsAnswer[str]) -> None:
         """Forget what failed while nothing was answered, if anything is answered now."""
-        if any(_reach(answer) is Reach.HEARD for answer in answers):
+        if not all(isinstance(answer, DnsFailure) for answer in answers):
             failed = self._silence.answered(self._clock.monotonic())
             if failed:
                 await self._cache.forget_failures(failed)
 
-    async def _ask_domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, Reach]:
-        """Return an entry and, if it is a failure, how far the question came."""
+    async def _ask_domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
+        """Return an entry, and whether it is a failure for want of a socket to ask by."""
         answer = await self._resolver.mx(domain)
         await self._heard(answer)
         match answer:
@@ -136,13 +136,13 @@ class Names:
                 shown = [f"{record.preference} {record.exchange}." for record in records]
                 trace.did("dns", type="MX", question=domain, answer=shown)
                 underscores = self._improvements.underscore_hosts
-                return mx.usable(records, self._most_targets, underscores=underscores), Reach.HEARD
+                return mx.usable(records, self._most_targets, underscores=underscores), False
             case NotFound(nxdomain):
                 trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
                 return await self._ask_addresses(domain, trace)
-            case DnsFailure(reason, reach):
+            case DnsFailure(reason, unasked):
                 trace.did("dns", type="MX", question=domain, answer=reason)
-                return Verdict.DNS_FAIL, reach
+                return Verdict.DNS_FAIL, unasked
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
         # Whoever filled the entry between the caller's read and this flight has saved us the question.
@@ -152,8 +152,8 @@ class Names:
         if found is not None:
             return found
         asked = self._clock.monotonic()
-        entry, reach = await self._ask_addresses(name, trace)
-        if self._is_kept(Key("m", name), reach, asked):
+        entry, unasked = await self._ask_addresses(name, trace)
+        if self._is_kept(Key("m", name), entry, asked, unasked=unasked):
             await self._cache.store_host(name, entry)
         return self._fresh(entry)
 
@@ -202,13 +202,13 @@ class Names:
         elsewhere = self._improvements.other_families and of_families(entry.ips, Family.BOTH)
         return Verdict.UNAVAILABLE if elsewhere else Verdict.NONE
 
-    async def _ask_addresses(self, name: str, trace: Trace) -> tuple[HostEntry, Reach]:
+    async def _ask_addresses(self, name: str, trace: Trace) -> tuple[HostEntry, bool]:
         """Ask for every enabled family at once; for the other one, too, if the name exists and has none of them.
 
         Returns the same as `_ask_domain`.
         """
         if self._improvements.numeric_hosts and family_of(name) is Family.V4:
-            return AddressList(Family.BOTH, (name,)), Reach.HEARD
+            return AddressList(Family.BOTH, (name,)), False
         families = self._families
         answers = await self._ask_families(name, families, trace)
         if self._improvements.other_families and all(answer == _NODATA for answer in answers.values()):
@@ -221,15 +221,17 @@ class Names:
         if not found:
             failed = [isinstance(answer, DnsFailure) for answer in answers.values()]
             if all(failed) or self._doubts(failed):
-                return Verdict.DNS_FAIL, _furthest(answers.values())
-            return Verdict.NONE, Reach.HEARD
+                return Verdict.DNS_FAIL, any(
+                    isinstance(answer, DnsFailure) and answer.unasked for answer in answers.values()
+                )
+            return Verdict.NONE, False
         ips = interleave(
             found.get(Family.V4, ()),
             found.get(Family.V6, ()),
             prefer_ipv6=self._settings.prefer_ipv6,
             cap=self._most_targets,
         )
-        return AddressList(families, ips), Reach.HEARD
+        return AddressList(families, ips), False
 
     def _doubts(self, failed: Sequence[bool]) -> bool:
         """Tell whether the answer that is missing may be the one that counts."""
@@ -248,16 +250,6 @@ class Names:
 
 def _is_of(answer: DnsAnswer[str], family: Family) -> bool:
     return not isinstance(answer, Found) or bool(of_families(answer.records, family))
-
-
-def _reach(answer: DnsAnswer[MxHost] | DnsAnswer[str]) -> Reach:
-    return answer.reach if isinstance(answer, DnsFailure) else Reach.HEARD
-
-
-def _furthest(answers: Iterable[DnsAnswer[str]]) -> Reach:
-    """Return how far the questions came that have failed: one that was never asked spoils the others."""
-    reached = {_reach(answer) for answer in answers if isinstance(answer, DnsFailure)}
-    return next(reach for reach in (Reach.UNASKED, Reach.UNHEARD, Reach.HEARD) if reach in reached)
 
 
 def _shown(answer: DnsAnswer[str]) -> str | list[str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from mxcheck_service.core.model import Family, MxHost, Outcome
@@ -31,20 +31,15 @@ class NotFound:
     nxdomain: bool
 
 
-class Reach(Enum):
-    """How far a question came that has no usable answer."""
-
-    HEARD = "the resolver has said so"
-    UNHEARD = "the resolver said nothing in time, or nothing that can be read"
-    UNASKED = "the resolver was not reached: nobody listens there, or this host had no socket to ask by"
-
-
 @dataclass(frozen=True, slots=True)
 class DnsFailure:
-    """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name."""
+    """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name.
+
+    `unasked`: this host had no socket to ask by.
+    """
 
     reason: str
-    reach: Reach = field(default=Reach.HEARD, compare=False)
+    unasked: bool = field(default=False, compare=False)
 
 
 DnsAnswer = Found[T] | NotFound | DnsFailure

@@ -1,16 +1,18 @@
 """Tells a resolver that answers nobody from a name that nobody answers for.
 
-A question without an answer fails its name for a minute (`expire_dns_fail`), so that a flood of mail from a domain with
-dead name servers does not wait for them message by message. When our own resolver is dead, or what it sends cannot be
-read, every name fails that is asked for, and what is kept of that outlives the fault. So names that fail while nothing
-is answered are remembered, and once something is, they are to be forgotten.
+A failed question fails its name for a minute (`expire_dns_fail`), so that a flood of mail from a domain with dead name
+servers does not wait for them message by message. When our own resolver is dead, or its way out is, every name fails
+that is asked for, and what is kept of that outlives the fault. So names that fail while nothing is answered are
+remembered, and once something is, they are to be forgotten.
 """
 
 from math import inf
 from typing import Final, Literal, NamedTuple
 
+from mxcheck_service.core.limits import suffix_of
+
 DOUBT: Final = 3
-"""Names in a row; so many without an answer between them are hardly dead each by itself."""
+"""Registered names in a row; so many without an answer between them are hardly dead each by itself."""
 MOST: Final = 2000
 """Names that are remembered, the latest: those before them fail until they expire."""
 
@@ -30,7 +32,7 @@ class Silence:
         self._over = -inf
 
     def failed(self, key: Key, asked: float) -> bool:
-        """Take in that nothing came to a question of that time; tell whether the name is to be failed for long."""
+        """Take in that a question of that time was not answered; tell whether the name is to be failed for long."""
         if asked < self._over:
             return False
         self._failed.pop(key, None)
@@ -45,7 +47,7 @@ class Silence:
             return []
         found = list(self._failed)
         self._failed.clear()
-        if len(found) < DOUBT:
+        if len({suffix_of(key.name) for key in found}) < DOUBT:
             return []
         self._over = now
         return found
