@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import socket
 from typing import Final
 
@@ -173,8 +174,13 @@ class TcpDialer:
             code = sock.connect_ex((ip, port))
             remote = code == errno.EINPROGRESS
             if remote:
-                async with asyncio.timeout(timeout):
-                    await _writable(sock)
+                try:
+                    async with asyncio.timeout(timeout):
+                        await _writable(sock)
+                except TimeoutError:
+                    # After a time in which this process did not run, the target may have answered long ago.
+                    if not _is_writable(sock):
+                        raise
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             # A reset that answers the SYN is ECONNREFUSED. ECONNRESET here came after the handshake, before this task
             # had its turn: the connection was made, and reading from it tells the rest.
@@ -215,6 +221,13 @@ def _problem(code: int, *, remote: bool) -> ConnectProblem:
     if code in _UNREACHABLE and remote:
         return ConnectProblem.UNREACHABLE
     return ConnectProblem.LOCAL
+
+
+def _is_writable(sock: socket.socket) -> bool:
+    """Tell whether a connect under way has ended, either way."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 async def _writable(sock: socket.socket) -> None:
