@@ -30,8 +30,10 @@ class JumpingClock:
             "env",
             f"LD_PRELOAD={found[0]}",
             f"FAKETIME_TIMESTAMP_FILE={self._offset}",
-            "FAKETIME_CACHE_DURATION=1",
+            "FAKETIME_NO_CACHE=1",
             "FAKETIME_DONT_FAKE_MONOTONIC=1",
+            # Its own idea of how to wait by that clock has threads wait for the interpreter for seconds.
+            "FAKETIME_FORCE_MONOTONIC_FIX=0",
         )
 
     def set(self, hours: int) -> None:
