@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene() -> AsyncIterator[Scene]:
     """One for all of these faults: each has to leave it sound."""
-    async with Scene() as entered:
+    async with redis_server.FAULTS[0].scene() as entered:
         yield entered
 
 
