@@ -51,6 +51,8 @@ class Fault(ABC):
     name: str
     """What the row of the table is called."""
     targets: Targets = Targets()
+    ends_by_itself: bool = False
+    """`end` waits for that, and is called at once."""
 
     def scene(self) -> Scene:
         """Make the scene it happens in, not yet entered. Faults of which this is the same may share one."""
@@ -61,6 +63,9 @@ class Fault(ABC):
 
     @abstractmethod
     async def end(self, scene: Scene, load: Load) -> None: ...
+
+    async def restore(self, scene: Scene) -> None:  # noqa: B027 # most have nothing to do here
+        """Make the scene fit for another fault after this one; nothing of it is measured."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ async def run(fault: Fault, scene: Scene, pace: Pace, *, rate: float = RATE) -> 
         await load.flow(pace.before)
         began = time.monotonic()
         await fault.begin(scene, load)
-        await load.flow(pace.during)
+        if not fault.ends_by_itself:
+            await load.flow(pace.during)
         await fault.end(scene, load)
         ended = time.monotonic()
         if pace.steady is None:

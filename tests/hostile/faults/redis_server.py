@@ -82,18 +82,12 @@ class Told(_OfRedis):
     password: str | None = None
 
     async def begin(self, scene: Scene, load: Load) -> None:
-        await asyncio.to_thread(self._tell, redis_of(scene), self.begins)
+        await asyncio.to_thread(redis_of(scene).ask_all, self.begins)
         redis_of(scene).password = self.password
 
     async def end(self, scene: Scene, load: Load) -> None:
-        await asyncio.to_thread(self._tell, redis_of(scene), self.ends)
+        await asyncio.to_thread(redis_of(scene).ask_all, self.ends)
         redis_of(scene).password = None
-
-    @staticmethod
-    def _tell(server: RedisServer, commands: Commands) -> None:
-        with server.client() as client:
-            for command in commands:
-                client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def redis_of(scene: Scene) -> RedisServer:
