@@ -34,10 +34,14 @@ DEADLINE: Final = 5.0
 
 @dataclass(frozen=True)
 class Targets:
-    """What a fault may cost. Whatever is weaker than the defaults has its reason in `why`."""
+    """What a fault may cost. Whatever is weaker than the defaults has its reason in `why`.
+
+    `not_known`: None, any number; the truth is not at hand without the part that broke, unless that goes on working.
+    """
 
     failed: int = 0
     recovery: float = 2.0
+    not_known: int | None = None
     why: str = ""
 
 
@@ -105,11 +109,18 @@ class Cost:
 
     def missed(self, targets: Targets) -> list[str]:
         """Return the targets that were missed, with what was seen."""
-        bounds = {"failed": targets.failed, "wrong": 0, "recovery": targets.recovery, "stuck_locks": 0}
+        bounds = {
+            "failed": targets.failed,
+            "wrong": 0,
+            "not_known": targets.not_known,
+            "p99": DEADLINE,
+            "recovery": targets.recovery,
+            "stuck_locks": 0,
+        }
         return [
             f"{name}: {getattr(self, name):g}, at most {most:g}"
             for name, most in bounds.items()
-            if getattr(self, name) > most
+            if most is not None and getattr(self, name) > most
         ]
 
 

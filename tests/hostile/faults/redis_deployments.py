@@ -4,7 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from typing import Final
 
-from tests.hostile.harness import Fault
+from tests.hostile.harness import Fault, Targets
 from tests.hostile.scene import Scene
 from tests.lab.load import Load
 from tests.lab.redis import RedisServer
@@ -58,7 +58,9 @@ class PrimaryHanging(_OfDeployment):
 
 class SlotsMoved(_OfDeployment):
     """All slots of a primary move to another one, all at once, where redis-cli would move one after the other: as long
-    as the fault lasts a third of the keys are on their way, and what is not there yet is asked for at the other one."""
+    as it lasts a third of the keys are on their way, and what is not at the old place is asked for at the new one."""
+
+    targets = Targets(not_known=0)
 
     async def begin(self, scene: Scene, load: Load) -> None:
         cluster = _watched(scene)

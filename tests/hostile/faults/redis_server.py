@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from tests.hostile.harness import Fault
+from tests.hostile.harness import Fault, Targets
 from tests.hostile.scene import Scene
 from tests.lab.load import Load
 from tests.lab.redis import RedisServer
@@ -17,6 +17,7 @@ _NOBODY: Final = 9
 """A port of 127.0.0.1 where nobody listens."""
 
 
+_ANY: Final = Targets()
 Commands: TypeAlias = tuple[tuple[str | int, ...], ...]
 
 
@@ -61,8 +62,9 @@ class Hanging(_OfRedis):
 class Slow(_OfRedis):
     """Over `cache.timeout` a command fails that Redis has carried out: a lock is there that nobody knows to be his."""
 
-    def __init__(self, delay: float, name: str) -> None:
+    def __init__(self, delay: float, name: str, targets: Targets) -> None:
         self.name = name
+        self.targets = targets
         self._delay = delay
 
     async def begin(self, scene: Scene, load: Load) -> None:
@@ -80,6 +82,7 @@ class Told(_OfRedis):
     begins: Commands
     ends: Commands = ()
     password: str | None = None
+    targets: Targets = _ANY
 
     async def begin(self, scene: Scene, load: Load) -> None:
         await asyncio.to_thread(redis_of(scene).ask_all, self.begins)
@@ -104,8 +107,8 @@ def _proxy_of(scene: Scene) -> TcpProxy:
 FAULTS: Final = (
     Killed(),
     Hanging(),
-    Slow(0.2, "Redis slow (0.2 s for each answer)"),
-    Slow(1.2, "Redis too slow (1.2 s, of which 1.0 s are waited)"),
+    Slow(0.2, "Redis slow (0.2 s for each answer)", Targets(not_known=0)),
+    Slow(1.2, "Redis too slow (1.2 s, of which 1.0 s are waited)", _ANY),
     Told(
         "Redis out of memory (noeviction)",
         (("CONFIG", "SET", "maxmemory-policy", "noeviction"), ("CONFIG", "SET", "maxmemory", 1)),
@@ -131,5 +134,5 @@ FAULTS: Final = (
         (("CONFIG", "SET", "requirepass", ""),),
         password=_PASSWORD,
     ),
-    Told("Redis flushed", (("FLUSHALL",),)),
+    Told("Redis flushed", (("FLUSHALL",),), targets=Targets(not_known=0)),
 )
