@@ -55,6 +55,7 @@ class Scene:
             self.store = self._make_store()
             await asyncio.to_thread(self.store.__enter__)
             stack.push_async_exit(self._leave(self.store))
+            await self.prepare(stack)
             self.dns = await stack.enter_async_context(DnsServer())
             self.peers = await stack.enter_async_context(SmtpPeers())
             self.senders = Senders(self.dns, self.peers)
@@ -68,6 +69,9 @@ class Scene:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def prepare(self, stack: AsyncExitStack) -> None:
+        """Enter what a scene has besides; called when the Redis is there, and nothing else."""
 
     def settings(self) -> dict[str, Any]:
         """What the configuration file says: the defaults, but for what makes the lab reachable and faults short."""
