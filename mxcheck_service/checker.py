@@ -31,6 +31,7 @@ from mxcheck_service.reach import PublicOnly
 from mxcheck_service.remembered import RememberedLookups
 from mxcheck_service.renewal import Renewal
 from mxcheck_service.seats import Seats
+from mxcheck_service.silence import Silence
 from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Adapters:
     counts: Counts = UNCOUNTED
     turns: Turns = field(default_factory=NoLimit)
     places: Places = field(default_factory=Places)
+    silence: Silence = field(default_factory=Silence)
     egress: Egress | None = None
     """None: nobody watches whether the way out is open."""
     seats: Seats | None = None
@@ -143,7 +145,16 @@ class Checker:
         door = PublicOnly(dialer, IpClasses(settings, improvements))
         smtp = SmtpProber(settings, improvements, door, adapters.background, adapters.seats)
         prober = CountedProber(smtp, adapters.clock, counts)
-        names = Names(settings, improvements, cache, adapters.resolver, adapters.clock, counts, shared=share_questions)
+        names = Names(
+            settings,
+            improvements,
+            cache,
+            adapters.resolver,
+            adapters.clock,
+            counts,
+            shared=share_questions,
+            silence=adapters.silence,
+        )
         probing = Probing(
             settings, improvements, cache, prober, adapters.clock, counts, adapters.turns, adapters.background
         )

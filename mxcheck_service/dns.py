@@ -1,6 +1,7 @@
 """DNS over aiodns (c-ares)."""
 
 import asyncio
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -24,22 +25,27 @@ _MOST_ASKED: Final = 5_000
 """Questions after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has
 no other bound: about 1.7 KB for each name of a long list."""
 
+_UNASKED: Final = frozenset({errno.ARES_ENOMEM, errno.ARES_EFILE})
+_SHORTEST_TRY: Final = 0.25
+_SOONEST: Final = 0.1
+"""Seconds, or half the time limit if that is less, before which c-ares cannot have waited for an answer in vain: it
+gives a server 250 ms or the time limit. Without a file descriptor for a socket it tells of a timeout at once."""
 _UNCONFIGURED: Final = ("127.0.0.1",)
 
 
 class AresResolver:
     """A `Resolver` that asks the given servers (`ip` or `ip:port`; none: those of the system).
 
-    `timeout` is seconds per try, `tries` how often each server is asked; a question takes their product at most. `tcp`:
-    ask over TCP only.
+    A question takes `timeout` seconds times `tries` at most. `tcp`: ask over TCP only.
     """
 
     def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
+        self._soonest = min(_SOONEST, timeout / 2)
         self._options: dict[str, Any] = {
             "nameservers": list(nameservers) or None,
             "timeout": timeout,
-            "tries": tries,
+            "tries": _tries(timeout, tries),
             "flags": pycares.ARES_FLAG_USEVC if tcp else None,
         }
         self._channel = self._open()
@@ -53,13 +59,15 @@ class AresResolver:
         answer = await self._ask(name, "MX")
         if not isinstance(answer, Found):
             return answer
-        return Found(tuple(MxHost(data.priority, data.exchange.removesuffix(".")) for data in answer.records))
+        hosts = (MxHost(data.priority, data.exchange.removesuffix(".")) for data in answer.records)
+        return Found(tuple(dict.fromkeys(hosts)))
 
     async def addresses(self, name: str, family: Family) -> DnsAnswer[str]:
         answer = await self._ask(name, _QUESTION[family])
         if not isinstance(answer, Found):
             return answer
-        ips = [data.addr for data in answer.records]
+        # A set (RFC 2181 section 5): an address that is there twice is not one more to try.
+        ips = list(dict.fromkeys(data.addr for data in answer.records))
         # Spreads the probes over equal addresses; here, so that everything after it is deterministic.
         random.shuffle(ips)
         return Found(tuple(ips))
@@ -91,6 +99,7 @@ class AresResolver:
         channel = self._channel
         channel.asked += 1
         channel.open += 1
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limit):
                 result = await channel.resolver.query_dns(name, question)
@@ -98,7 +107,9 @@ class AresResolver:
             code = error.args[0]
             if code in _NXDOMAIN or code == _NODATA:
                 return NotFound(nxdomain=code in _NXDOMAIN)
-            return DnsFailure(errno.errorcode.get(code, str(code)).removeprefix("ARES_E"))
+            reason = errno.errorcode.get(code, str(code)).removeprefix("ARES_E")
+            at_once = asyncio.get_running_loop().time() - began < self._soonest
+            return DnsFailure(reason, unasked=code in _UNASKED or (code == errno.ARES_ETIMEOUT and at_once))
         except TimeoutError:
             return DnsFailure("TIMEOUT")
         finally:
@@ -108,6 +119,16 @@ class AresResolver:
         wanted = getattr(pycares, f"QUERY_TYPE_{question}")
         data = tuple(record.data for record in result.answer if record.type == wanted)
         return Found(data) if data else NotFound(nxdomain=False)
+
+
+def _tries(timeout: float, tries: int) -> int:
+    """Return how often c-ares has to ask, so that it does not give up before `timeout` seconds times `tries`.
+
+    It lowers the time of a first try to what a server that has been quick lately may need, 250 ms at the least, and
+    doubles it with each further one. A resolver with all but the name at hand is quick; this name may need it all.
+    """
+    shortest = min(_SHORTEST_TRY, timeout)
+    return max(tries, math.ceil(math.log2(timeout * tries / shortest + 1)))
 
 
 class _Channel:

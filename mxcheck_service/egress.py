@@ -132,6 +132,10 @@ class Egress:
         try:
             connection = await dialer.connect(ip, port, timeout)
         except ConnectError as error:
+            if error.problem is ConnectProblem.EXHAUSTED:
+                if trial:
+                    breaker.abandoned(self._clock.monotonic())
+                raise
             attempt = Attempt(ip, network_of(ip), began, _EVIDENCE[error.problem], trial)
             if await self._believes(family, orders, attempt):
                 raise
@@ -180,15 +184,17 @@ class Egress:
         found: list[Evidence] = []
         try:
             for knock in asyncio.as_completed(knocks):
-                found.append(await knock)
-                if found[-1] is Evidence.CONNECTED:
+                evidence = await knock
+                if evidence is not None:
+                    found.append(evidence)
+                if evidence is Evidence.CONNECTED:
                     break
         finally:
             for task in knocks:
                 task.cancel()
             await asyncio.gather(*knocks, return_exceptions=True)
         best = min(found, key=_BEST_FIRST.index, default=None)
-        if best in (Evidence.CONNECTED, Evidence.REFUSED) or checks or len(found) >= _PROOF:
+        if best in (Evidence.CONNECTED, Evidence.REFUSED) or len(found) >= (1 if checks else _PROOF):
             return best
         return None
 
@@ -210,11 +216,12 @@ class Egress:
             case _:
                 return None
 
-    async def _knock(self, ip: str, port: int, timeout: float) -> Evidence:
+    async def _knock(self, ip: str, port: int, timeout: float) -> Evidence | None:
+        """Return how connecting ended; None: it could not be tried, for want of a socket."""
         try:
             connection = await self._dialer.connect(ip, port, timeout)
         except ConnectError as error:
-            return _EVIDENCE[error.problem]
+            return _EVIDENCE.get(error.problem)
         connection.close()
         return Evidence.CONNECTED
 

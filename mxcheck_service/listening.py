@@ -30,7 +30,7 @@ _SHUTDOWN_SECONDS: Final = 2.0
 """Longest time that a peer may take to end TLS."""
 _AT_ONCE: Final = 64
 """Connections accepted before others get their turn."""
-_OUT_OF_DESCRIPTORS: Final = 0.5
+_OUT_OF_DESCRIPTORS: Final = 0.05
 """Seconds until the next attempt to accept when the system had no room for a connection."""
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -199,7 +199,11 @@ class _Door:
             except (BlockingIOError, InterruptedError, ConnectionError):
                 return  # another worker was faster, or the peer has gone
             except OSError as error:
-                _log.error("no connection can be accepted: %s", error.strerror)
+                _log.error(
+                    "no room for another caller, those who come wait in the queue: %s; more file descriptors are to be"
+                    " allowed (LimitNOFILE, ulimit -n), or fewer callers",
+                    error.strerror,
+                )
                 self._loop.remove_reader(self._socket)
                 self._again = self._loop.call_later(
                     _OUT_OF_DESCRIPTORS, self._loop.add_reader, self._socket, self._accept

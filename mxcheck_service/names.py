@@ -9,11 +9,12 @@ from mxcheck_service.cache.layers import CacheLayers
 from mxcheck_service.core import mx
 from mxcheck_service.core.addresses import enabled_families, interleave, most_targets, of_families
 from mxcheck_service.core.codec import AddressList, DomainEntry, HostEntry, MxList
-from mxcheck_service.core.model import Family, Verdict
+from mxcheck_service.core.model import Family, MxHost, Verdict
 from mxcheck_service.core.networks import family_of
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.counts import UNCOUNTED, Counts, Wait
 from mxcheck_service.ports import Clock, DnsAnswer, DnsFailure, Found, NotFound, Resolver
+from mxcheck_service.silence import Key, Silence
 from mxcheck_service.trace import Trace
 from mxcheck_service.waiting import Looks
 
@@ -25,7 +26,8 @@ _NODATA = NotFound(nxdomain=False)
 class Names:
     """Looks names up. Each name is asked for once at a time in the process, however many requests want it.
 
-    With `shared`, one process of several asks, and the others wait up to so many seconds for what it stores.
+    With `shared`, one process of several asks, and the others wait up to so many seconds for what it stores. `silence`
+    outlives these settings.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Names:
         counts: Counts = UNCOUNTED,
         *,
         shared: float = 0.0,
+        silence: Silence | None = None,
     ) -> None:
         self._settings = settings
         self._improvements = improvements
@@ -48,6 +51,7 @@ class Names:
         self._resolver = resolver
         self._clock = clock
         self._shared = shared if settings.expire_dns else 0.0
+        self._silence = Silence() if silence is None else silence
         self._families = enabled_families(settings)
         self._domain_flights = SingleFlight[tuple[DomainEntry, bool]]()
         self._host_flights = SingleFlight[HostEntry]()
@@ -74,13 +78,13 @@ class Names:
 
     async def renew_domain(self, domain: str, trace: Trace) -> None:
         """Ask anew for a domain that is cached. A failure leaves the entry as it is."""
-        entry = await self._ask_domain(domain, trace)
+        entry, _ = await self._ask_domain(domain, trace)
         if entry is not Verdict.DNS_FAIL:
             await self._cache.store_domain(domain, entry)
 
     async def renew_host(self, name: str, trace: Trace) -> None:
         """Ask anew for a host that is cached. A failure leaves the entry as it is."""
-        entry = await self._ask_addresses(name, trace)
+        entry, _ = await self._ask_addresses(name, trace)
         if entry is not Verdict.DNS_FAIL:
             await self._cache.store_host(name, entry)
 
@@ -101,27 +105,48 @@ class Names:
                 return entry, True
 
     async def _resolve_domain(self, domain: str, trace: Trace) -> DomainEntry:
-        entry = await self._ask_domain(domain, trace)
-        await self._cache.store_domain(domain, entry)
+        asked = self._clock.monotonic()
+        entry, unasked = await self._ask_domain(domain, trace)
+        if self._is_kept(Key("d", domain), entry, asked, unasked=unasked):
+            await self._cache.store_domain(domain, entry)
         return entry if isinstance(entry, MxList) else self._fresh(entry)
 
     async def _implicit_mx(self, domain: str, trace: Trace) -> HostEntry:
-        entry = await self._ask_addresses(domain, trace)
-        await self._cache.store_domain(domain, entry)
+        asked = self._clock.monotonic()
+        entry, unasked = await self._ask_addresses(domain, trace)
+        if self._is_kept(Key("d", domain), entry, asked, unasked=unasked):
+            await self._cache.store_domain(domain, entry)
         return self._fresh(entry)
 
-    async def _ask_domain(self, domain: str, trace: Trace) -> DomainEntry:
-        match await self._resolver.mx(domain):
+    def _is_kept(self, key: Key, entry: DomainEntry, asked: float, *, unasked: bool) -> bool:
+        """Tell whether what came of a question is stored: a failure that is our own is over when the fault is."""
+        if self._improvements.blame_local_errors or entry is not Verdict.DNS_FAIL:
+            return True
+        return not unasked and self._silence.failed(key, asked)
+
+    async def _heard(self, *answers: DnsAnswer[MxHost] | DnsAnswer[str]) -> None:
+        """Forget what failed while nothing was answered, if anything is answered now."""
+        if not all(isinstance(answer, DnsFailure) for answer in answers):
+            failed = self._silence.answered(self._clock.monotonic())
+            if failed:
+                await self._cache.forget_failures(failed)
+
+    async def _ask_domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
+        """Return an entry, and whether it is a failure for want of a socket to ask by."""
+        answer = await self._resolver.mx(domain)
+        await self._heard(answer)
+        match answer:
             case Found(records):
                 shown = [f"{record.preference} {record.exchange}." for record in records]
                 trace.did("dns", type="MX", question=domain, answer=shown)
-                return mx.usable(records, self._most_targets, underscores=self._improvements.underscore_hosts)
+                underscores = self._improvements.underscore_hosts
+                return mx.usable(records, self._most_targets, underscores=underscores), False
             case NotFound(nxdomain):
                 trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
                 return await self._ask_addresses(domain, trace)
-            case DnsFailure(reason):
+            case DnsFailure(reason, unasked):
                 trace.did("dns", type="MX", question=domain, answer=reason)
-                return Verdict.DNS_FAIL
+                return Verdict.DNS_FAIL, unasked
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
         # Whoever filled the entry between the caller's read and this flight has saved us the question.
@@ -130,8 +155,10 @@ class Names:
             found = await self._from_another("m", name, lambda: self._cached_host(name, trace))
         if found is not None:
             return found
-        entry = await self._ask_addresses(name, trace)
-        await self._cache.store_host(name, entry)
+        asked = self._clock.monotonic()
+        entry, unasked = await self._ask_addresses(name, trace)
+        if self._is_kept(Key("m", name), entry, asked, unasked=unasked):
+            await self._cache.store_host(name, entry)
         return self._fresh(entry)
 
     async def _cached_host(self, name: str, trace: Trace) -> HostEntry | None:
@@ -179,10 +206,13 @@ class Names:
         elsewhere = self._improvements.other_families and of_families(entry.ips, Family.BOTH)
         return Verdict.UNAVAILABLE if elsewhere else Verdict.NONE
 
-    async def _ask_addresses(self, name: str, trace: Trace) -> HostEntry:
-        """Ask for every enabled family at once; for the other one, too, if the name exists and has none of them."""
+    async def _ask_addresses(self, name: str, trace: Trace) -> tuple[HostEntry, bool]:
+        """Ask for every enabled family at once; for the other one, too, if the name exists and has none of them.
+
+        Returns the same as `_ask_domain`.
+        """
         if self._improvements.numeric_hosts and family_of(name) is Family.V4:
-            return AddressList(Family.BOTH, (name,))
+            return AddressList(Family.BOTH, (name,)), False
         families = self._families
         answers = await self._ask_families(name, families, trace)
         if self._improvements.other_families and all(answer == _NODATA for answer in answers.values()):
@@ -194,14 +224,18 @@ class Names:
         found = {family: answer.records for family, answer in answers.items() if isinstance(answer, Found)}
         if not found:
             failed = [isinstance(answer, DnsFailure) for answer in answers.values()]
-            return Verdict.DNS_FAIL if all(failed) or self._doubts(failed) else Verdict.NONE
+            if all(failed) or self._doubts(failed):
+                return Verdict.DNS_FAIL, any(
+                    isinstance(answer, DnsFailure) and answer.unasked for answer in answers.values()
+                )
+            return Verdict.NONE, False
         ips = interleave(
             found.get(Family.V4, ()),
             found.get(Family.V6, ()),
             prefer_ipv6=self._settings.prefer_ipv6,
             cap=self._most_targets,
         )
-        return AddressList(families, ips)
+        return AddressList(families, ips), False
 
     def _doubts(self, failed: Sequence[bool]) -> bool:
         """Tell whether the answer that is missing may be the one that counts."""
@@ -214,6 +248,7 @@ class Names:
         for family, answer in zip(asked, answers, strict=True):
             record_type = "A" if family is Family.V4 else "AAAA"
             trace.did("dns", type=record_type, question=name, answer=_shown(answer))
+        await self._heard(*answers)
         return dict(zip(asked, answers, strict=True))
 
 

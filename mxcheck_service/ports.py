@@ -33,9 +33,13 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class DnsFailure:
-    """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name."""
+    """No usable answer (SERVFAIL, REFUSED, timeout, ...): says nothing about the name.
+
+    `unasked`: this host had no socket to ask by.
+    """
 
     reason: str
+    unasked: bool = field(default=False, compare=False)
 
 
 DnsAnswer = Found[T] | NotFound | DnsFailure
@@ -53,12 +57,14 @@ class Resolver(Protocol):
 
 class ConnectProblem(StrEnum):
     """Why no connection came about. LOCAL is a fault on our side of the network; WITHHELD: such a fault is supposed, so
-    it was not tried, or its failure is not believed."""
+    it was not tried, or its failure is not believed. EXHAUSTED: this process has no room for a socket, which tells
+    nothing about any network."""
 
     REFUSED = "refused"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
     LOCAL = "local"
+    EXHAUSTED = "exhausted"
     WITHHELD = "withheld"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import socket
 from contextlib import suppress
 from typing import Final
@@ -34,6 +35,7 @@ alone it does for minutes, and nobody can end that any more."""
 _CROWDED: Final = "as many connections to mail hosts are open as may be: improvements.probes_at_once, open files"
 
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 
@@ -73,7 +75,7 @@ class SmtpProber:
                     return Probed(Outcome(Verdict.REFUSED))
                 case ConnectProblem.TIMEOUT | ConnectProblem.UNREACHABLE:
                     return Probed(Outcome(Verdict.TIMEOUT_CONNECT))
-                case ConnectProblem.LOCAL:
+                case ConnectProblem.LOCAL | ConnectProblem.EXHAUSTED:
                     return LocalFault(str(error))
                 case ConnectProblem.WITHHELD:
                     return LocalFault(str(error), withheld=True)
@@ -239,15 +241,21 @@ class TcpDialer:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
-            raise ConnectError(ConnectProblem.LOCAL, str(error)) from error
+            problem = ConnectProblem.EXHAUSTED if error.errno in _EXHAUSTED else ConnectProblem.LOCAL
+            raise ConnectError(problem, str(error)) from error
         try:
             # Before the handshake, which offers the peer so much.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             code = sock.connect_ex((ip, port))
             remote = code == errno.EINPROGRESS
             if remote:
-                async with asyncio.timeout(timeout):
-                    await _writable(sock)
+                try:
+                    async with asyncio.timeout(timeout):
+                        await _writable(sock)
+                except TimeoutError:
+                    # After a time in which this process did not run, the target may have answered long ago.
+                    if not _is_writable(sock):
+                        raise
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             # A reset that answers the SYN is ECONNREFUSED. ECONNRESET here came after the handshake, before this task
             # had its turn: the connection was made, and reading from it tells the rest.
@@ -290,6 +298,13 @@ def _problem(code: int, *, remote: bool) -> ConnectProblem:
     if code in _UNREACHABLE and remote:
         return ConnectProblem.UNREACHABLE
     return ConnectProblem.LOCAL
+
+
+def _is_writable(sock: socket.socket) -> bool:
+    """Tell whether a connect under way has ended, either way."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 async def _writable(sock: socket.socket) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Command = tuple[str | bytes | int, ...]
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -35,6 +36,64 @@ class Executor(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class NotAnswering(RedisTimeoutError):
+    """The server has not answered others in time, so the commands were not sent."""
+
+
+class Link:
+    """The way to one Redis server, on which nobody waits for a server that hangs.
+
+    After commands that were not answered in time it sends PING, again and again, and refuses whatever else is to be
+    sent until that is answered: a check has many commands, one after the other, and each would take all its time.
+    """
+
+    def __init__(self, pool: ConnectionPool, timeout: float) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._trial: asyncio.Task[None] | None = None
+        self._wanted = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has not just failed to."""
+        return self._trial is None
+
+    async def exchange(self, commands: Sequence[Command], timeout: float | None = None) -> list[Any]:
+        """As the function of this name, within the link's own time at most; raises NotAnswering at once."""
+        if self._trial is not None:
+            self._wanted = True
+            raise NotAnswering("it has not answered in time, and is asked nothing else until it does")
+        try:
+            return await exchange(self._pool, commands, self._timeout if timeout is None else timeout)
+        except (TimeoutError, RedisTimeoutError):
+            if self._trial is None:
+                self._trial = asyncio.create_task(self._try())
+            raise
+
+    async def _try(self) -> None:
+        """Return when the server answers, or refuses to, or nobody has wanted anything of it for a while."""
+        try:
+            self._wanted = True
+            while self._wanted:
+                self._wanted = False
+                try:
+                    await exchange(self._pool, [("PING",)], self._timeout)
+                except (TimeoutError, RedisTimeoutError):
+                    continue
+                except (RedisError, OSError):
+                    pass  # the next one will be told so, too, and at once
+                return
+        finally:
+            self._trial = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._trial is not None:
+            self._trial.cancel()
+            await asyncio.gather(self._trial, return_exceptions=True)
+        await self._pool.aclose()
 
 
 async def exchange(pool: ConnectionPool, commands: Sequence[Command], timeout: float) -> list[Any]:

@@ -7,7 +7,7 @@ probe without its lock could become a herd.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -170,6 +170,19 @@ class CacheLayers:
             _log.error("verdicts %s on %d addresses: not taken back, they expire: %s", verdict, len(ips), error)
             return 0
         return len(stale)
+
+    async def forget_failures(self, entries: Collection[tuple[Layer, str]]) -> None:
+        """Delete those of these entries of DNS layers that say that DNS has failed."""
+        keys = [self._key(layer, name) for layer, name in entries]
+        failure = codec.encode(Verdict.DNS_FAIL)
+        try:
+            values = await self._backend.get_many(keys)
+            stale = [key for key, value in zip(keys, values, strict=True) if value == failure]
+            await asyncio.gather(*map(self._backend.delete, stale))
+        except CacheError as error:
+            _log.error("DNS answers again, but %d failures stay cached until they expire: %s", len(keys), error)
+            return
+        _log.warning("DNS answers again: %d failures of the time when it answered nothing are forgotten", len(stale))
 
     def known_for(self, key: str, value: str) -> float:
         """Return for how many seconds more a key is known to hold a value (see `CacheBackend.known_for`)."""

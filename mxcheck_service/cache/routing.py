@@ -15,7 +15,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyErr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from mxcheck_service.cache.exchange import Command, exchange
+from mxcheck_service.cache.exchange import Command, NotAnswering
 from mxcheck_service.cache.topology import Nodes, Primaries, Topology
 from mxcheck_service.cache_url import Address
 
@@ -23,7 +23,7 @@ _ATTEMPTS: Final = 3
 """How often a command is sent: at first, where it was redirected to, and once more while slots move."""
 _OUTDATED: Final = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, ClusterDownError, MovedError)
 """Replies and failures after which the topology is asked for anew."""
-_ELSEWHERE: Final = (RedisConnectionError, ReadOnlyError, ClusterDownError)
+_ELSEWHERE: Final = (RedisConnectionError, ReadOnlyError, ClusterDownError, NotAnswering)
 """Those of them after which the command may be sent to a primary that has come in the old one's place."""
 
 
@@ -68,8 +68,11 @@ class Router:
         for _ in range(_ATTEMPTS):
             await self._ask(commands, places, replies, end)
             failed = {number: place for number, place in places.items() if isinstance(replies[number], Exception)}
-            if any(isinstance(replies[number], _OUTDATED) for number in failed):
+            outdated = [replies[number] for number in failed if isinstance(replies[number], _OUTDATED)]
+            if any(not isinstance(problem, NotAnswering) for problem in outdated):
                 self._primaries.forget(topology)
+            elif outdated:
+                self._primaries.doubt(topology)
             if any(isinstance(replies[number], _ELSEWHERE) for number in failed):
                 with suppress(RedisError):
                     topology = await self._topology(end)
@@ -114,9 +117,9 @@ class Router:
         if place.address is None:
             return [ClusterDownError("no primary serves the slot")] * len(commands)
         sent = [word for command in commands for word in (("ASKING",), command)] if place.asking else commands
-        pool = self._nodes.client(place.address).connection_pool
+        link = self._nodes.link(place.address)
         try:
-            replies = await exchange(pool, sent, end - asyncio.get_running_loop().time())
+            replies = await link.exchange(sent, end - asyncio.get_running_loop().time())
         except RedisError as error:
             return [error] * len(commands)
         except OSError as error:

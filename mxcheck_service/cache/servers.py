@@ -10,7 +10,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from mxcheck_service import cache_url
-from mxcheck_service.cache.exchange import Command, Executor, exchange
+from mxcheck_service.cache.exchange import Command, Executor, Link
 from mxcheck_service.cache.routing import Router
 from mxcheck_service.cache.topology import SHARE, ClusterSource, Nodes, Primaries, SentinelSource, Source
 from mxcheck_service.cache_url import Address, CacheUrl, Kind
@@ -53,18 +53,18 @@ class OneServer:
     """A single server, behind a pool of redis-py's."""
 
     def __init__(self, pool: ConnectionPool, url: str, timeout: float) -> None:
-        self._pool = pool
+        self._link = Link(pool, timeout)
         self._url = url
         self._timeout = timeout
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
-        return await exchange(self._pool, commands, self._timeout)
+        return await self._link.exchange(commands)
 
     async def ping(self) -> None:
         await self.execute([("PING",)])
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        await self._link.close()
 
     async def primaries(self) -> frozenset[Address]:
         return frozenset({_ONLY})
@@ -83,7 +83,7 @@ class _SeveralServers:
     def __init__(self, url: CacheUrl, timeout: float, max_connections: int) -> None:
         self._timeout = timeout
         self._options: dict[str, Any] = {"db": url.database, **url.credentials}
-        nodes = Nodes(self._options | _commands(timeout, max_connections))
+        nodes = Nodes(self._options | _commands(timeout, max_connections), timeout)
         source: Source
         if url.kind is Kind.CLUSTER:
             source = ClusterSource(url.nodes, nodes, timeout)

@@ -13,29 +13,40 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from mxcheck_service.cache.exchange import UNREADABLE
+from mxcheck_service.cache.exchange import UNREADABLE, Link
 from mxcheck_service.cache_url import Address
 
+FRESH: Final = 0.1
+"""Seconds for which what was told is not doubted because of a server that still does not answer."""
 SHARE: Final = 4
 """A node that does not answer within this part of the time for a command is passed over for the next one."""
 
 
 class Nodes:
-    """A client for each server, made when first wanted; `options` are those of redis-py's BlockingConnectionPool."""
+    """The way to each server, made when first wanted; `options` are those of redis-py's BlockingConnectionPool."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], timeout: float) -> None:
         self._options = options
+        self._timeout = timeout
+        self._links: dict[Address, Link] = {}
         self._clients: dict[Address, Redis] = {}
 
-    def client(self, node: Address) -> Redis:
-        if node not in self._clients:
+    def link(self, node: Address) -> Link:
+        """Return what a server's commands go over."""
+        if node not in self._links:
             pool = BlockingConnectionPool(host=node[0], port=node[1], **self._options)
+            self._links[node] = Link(pool, self._timeout)
             self._clients[node] = Redis.from_pool(pool)
+        return self._links[node]
+
+    def client(self, node: Address) -> Redis:
+        """Return what a server is asked over for the topology."""
+        self.link(node)
         return self._clients[node]
 
     async def aclose(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
+        for link in self._links.values():
+            await link.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,8 @@ class ClusterSource:
 
     async def ask(self) -> Topology:
         problem: Exception | None = None
-        for node in random.sample(self._nodes, len(self._nodes)):
+        anywhere = random.sample(self._nodes, len(self._nodes))
+        for node in sorted(anywhere, key=lambda node: not self._clients.link(node).answers):
             try:
                 async with asyncio.timeout(self._patience):
                     rows = await self._clients.client(node).execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
@@ -134,6 +146,7 @@ class Primaries:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._known: Topology | None = None
+        self._told_at = 0.0
         self._asking = asyncio.Lock()
         self._learnt = asyncio.Event()
 
@@ -142,6 +155,7 @@ class Primaries:
         async with self._asking:
             if self._known is None:
                 self._known = await self._source.ask()
+                self._told_at = asyncio.get_running_loop().time()
                 self._learnt.set()
             return self._known
 
@@ -149,6 +163,11 @@ class Primaries:
         """Ask anew for the next one who wants to know, unless this topology (None: any) was replaced already."""
         if topology is None or self._known is topology:
             self._known = None
+
+    def doubt(self, topology: Topology) -> None:
+        """As `forget`, but not of what has just been told: this comes with every command to a server that hangs."""
+        if asyncio.get_running_loop().time() - self._told_at >= FRESH:
+            self.forget(topology)
 
     async def changed(self, heard: frozenset[Address], every: float) -> None:
         """Return when others than these are primaries; they are asked for every so many seconds, or whenever forgotten.

@@ -1,6 +1,7 @@
 """The commands of concurrent requests over a real Redis: how many pipelines they take, and what a failure costs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -188,8 +189,34 @@ async def test_a_redis_that_hangs_costs_those_who_wait_one_time_limit_together(r
         errors = await asyncio.gather(first, *waiting, return_exceptions=True)
     assert [type(error) for error in errors] == [CacheError] * 4
     assert cache.sizes == [1, 1]
-    assert await cache.get("a") is None
+    await answers_again(cache)
     await cache.close()
+
+
+async def test_nobody_waits_for_a_redis_that_is_known_to_hang(redis_server: RedisServer) -> None:
+    cache = CountingCache(redis_server.url, timeout=0.5)
+    with redis_server.paused():
+        with pytest.raises(CacheError):
+            await cache.get("a")
+        began = time.monotonic()
+        for key in "bcdef":
+            with pytest.raises(CacheError):
+                await cache.get(key)
+        assert time.monotonic() - began < 0.4
+    await answers_again(cache)
+    await cache.close()
+
+
+async def answers_again(cache: CountingCache) -> None:
+    """Wait until the PING that was sent meanwhile has been answered."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await cache.get("a") is None
+            except CacheError:
+                await asyncio.sleep(0)
+            else:
+                return
 
 
 async def test_a_defect_of_the_client_library_is_raised_and_ends_nothing(
@@ -199,7 +226,7 @@ async def test_a_defect_of_the_client_library_is_raised_and_ends_nothing(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("mxcheck_service.cache.servers.exchange", explode)
+        patch.setattr("mxcheck_service.cache.exchange.exchange", explode)
         errors = await asyncio.gather(cache.get("a"), cache.get("b"), return_exceptions=True)
     assert [type(error) for error in errors] == [ZeroDivisionError] * 2
     assert await cache.get("a") is None

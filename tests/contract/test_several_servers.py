@@ -184,8 +184,8 @@ async def test_commands_follow_a_slot_on_its_way(redis_cluster: RedisCluster) ->
     async with opened(redis_cluster) as cache:
         with redis_cluster.moving(key, target) as moving:
             await cache.set(key, "asked", 60)
-            assert source.ask("CLUSTER", "COUNTKEYSINSLOT", moving.slot) == 0
-            assert target.ask("CLUSTER", "COUNTKEYSINSLOT", moving.slot) == 1
+            assert source.ask("CLUSTER", "COUNTKEYSINSLOT", moving.slots[0]) == 0
+            assert target.ask("CLUSTER", "COUNTKEYSINSLOT", moving.slots[0]) == 1
             assert await cache.get_many([key, "other"]) == ["asked", None]
             moving.finish()
         assert await cache.get(key) == "asked"

@@ -132,8 +132,8 @@ class TestCounts:
             ("m", "near"): 1,
             ("i", "near"): 1,
         }
-        # That of silent.test came last of its message's, and formerr.test's after it.
-        assert told.value("mxcheck_dns_failures_in_a_row") == 2
+        # That of silent.test came last of its message's, perhaps after servfail.test's, and formerr.test's after it.
+        assert told.value("mxcheck_dns_failures_in_a_row") in (2, 3)
         assert told.value("mxcheck_deadline_seconds") == 20
         assert told.value("mxcheck_workers") == 1
         assert told.series("mxcheck_redis_up") == told.series("mxcheck_tracking_up") == {}

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+import time
 from dataclasses import replace
 
 import pytest
@@ -193,3 +194,12 @@ async def test_a_real_postfix_with_postscreen_is_good(postfix: Postfix) -> None:
 
 async def test_a_real_exim_is_good(exim: Exim) -> None:
     assert await outcome(exim.address, replace(settings(exim.port, quit_after=True), read_timeout=10)) == "gd"
+
+
+async def test_a_connection_made_while_this_process_did_not_run_is_one() -> None:
+    """The time limit and the answer are both seen when it runs again, and the answer was there in time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connecting = asyncio.create_task(TcpDialer().connect("127.0.0.1", listener.getsockname()[1], 0.05))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251 - the event loop is to be held up
+        (await connecting).close()

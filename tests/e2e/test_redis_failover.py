@@ -1,13 +1,12 @@
-"""A primary is killed under traffic, of a cluster and of a service that sentinels watch: nobody pays, and it heals."""
+"""A primary is killed, of a cluster and of a service that sentinels watch, and the probe lock holds. What happens under
+load: tests/hostile/test_faults_redis.py."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.test_redis_outage import Traffic, cached, in_time, symbols
 from tests.lab import dns_behaviours as dns
 from tests.lab import smtp_scripts as scripts
 from tests.lab.dnsd import DnsServer
@@ -29,9 +28,7 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 @pytest_asyncio.fixture
 async def serving(lab: Lab, dns_server: DnsServer, smtp_peers: SmtpPeers) -> Callable[[], Service]:
-    """Make a service that is patient with Redis for 300 ms a command; warm.test is good."""
-    dns_server.set("warm.test", "MX", dns.mx((10, "mx.warm.test")))
-    dns_server.set("mx.warm.test", "A", dns.a(smtp_peers.add(scripts.good()).address))
+    """Make a service that is patient with Redis for 300 ms a command."""
     settings = {
         "cache": {"url": lab.url, "timeout": 0.3},
         "dns": {"nameservers": [dns_server.nameserver]},
@@ -39,38 +36,6 @@ async def serving(lab: Lab, dns_server: DnsServer, smtp_peers: SmtpPeers) -> Cal
         "improvements": UNLIMITED,
     }
     return lambda: Service(settings)
-
-
-async def test_a_primary_is_killed_under_load(
-    lab: Lab, serving: Callable[[], Service], dns_server: DnsServer, smtp_peers: SmtpPeers
-) -> None:
-    with serving() as service:
-        traffic = Traffic(service.url, dns_server, smtp_peers, deadline_ms=3000)
-        async with traffic.flowing():
-            await traffic.more()
-            killing = time.monotonic()
-            victim = lab.primary_of("rmx:d:warm.test")
-            await asyncio.to_thread(victim.kill)
-            await asyncio.to_thread(lab.wait_failed_over, victim)
-            over = time.monotonic()
-            await traffic.more()
-            end = time.monotonic()
-        in_time(traffic)
-        assert symbols(traffic.between(0, killing, cold=True)) == {"MX_GOOD"}
-        assert symbols(traffic.between(over, end, cold=True)) == {"MX_GOOD"}
-        assert symbols(traffic.seen) == {"MX_GOOD", "MX_REDIS_ERROR"}, "also while nobody was in its place"
-        assert all(one.body["action"] == "no action" for one in traffic.seen), "nobody pays for it"
-        for domain in (traffic.new_domain() for _ in range(6)):
-            first, second = [await service.check({"sender": f"user@{domain}"}) for _ in range(2)]
-            assert [cached(first), cached(second)] == [("MX_GOOD", False), ("MX_GOOD", True)]
-            for key, value in ((f"rmx:d:{domain}", f"mx:mx.{domain}:10"), (f"rmx:m:mx.{domain}", None)):
-                stored = lab.primary_of(key).ask("GET", key)
-                assert stored is not None
-                assert value is None or stored == value
-        lines = service.log.splitlines()
-        assert sum("Redis is back" in line for line in lines) == sum("Redis is lost" in line for line in lines)
-        assert "Traceback" not in service.log
-        assert (await service.get("/readyz")).body["components"]["cache"] == {"status": "ok"}
 
 
 async def test_the_probe_lock_holds_before_and_after_a_failover(

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.lab.counting_proxy import CountingProxy
 from tests.lab.knot import KnotServer
 from tests.lab.rspamd import Rspamd
 from tests.lab.rspamd_plugin import found, rspamd_with_plugin, warnings
 from tests.lab.service import Service
+from tests.lab.tcp_proxy import TcpProxy
 
 MESSAGE = b"To: kim@rcpt.test\nSubject: hello\nMessage-ID: <1@sender.test>\n\nhi\n"
 ENVELOPE: dict[str, Any] = {"sender": "jo@gone.connections.test", "ip": "198.51.100.7"}
@@ -28,9 +28,9 @@ def service(knot: KnotServer) -> Iterator[Service]:
 
 
 @pytest_asyncio.fixture
-async def proxy(service: Service) -> AsyncIterator[CountingProxy]:
+async def proxy(service: Service) -> AsyncIterator[TcpProxy]:
     """A proxy in front of the service."""
-    async with CountingProxy(int(service.url.rpartition(":")[2])) as proxy:
+    async with TcpProxy(int(service.url.rpartition(":")[2])) as proxy:
         yield proxy
 
 
@@ -46,19 +46,19 @@ async def scan(rspamd: Rspamd, times: int, *, at_once: int = 1) -> None:
     assert warnings(rspamd) == []
 
 
-async def test_a_thousand_messages_share_a_handful(proxy: CountingProxy) -> None:
+async def test_a_thousand_messages_share_a_handful(proxy: TcpProxy) -> None:
     with rspamd_with_plugin({"url": proxy.url}) as rspamd:
         await scan(rspamd, MANY)
         assert 1 <= proxy.connections <= A_HANDFUL
 
 
-async def test_messages_at_once_open_no_more_than_they_need(proxy: CountingProxy) -> None:
+async def test_messages_at_once_open_no_more_than_they_need(proxy: TcpProxy) -> None:
     with rspamd_with_plugin({"url": proxy.url}) as rspamd:
         await scan(rspamd, 10 * SOME, at_once=8)
         assert proxy.connections <= 2 * 8
 
 
-async def test_without_keepalive_every_message_opens_its_own(proxy: CountingProxy) -> None:
+async def test_without_keepalive_every_message_opens_its_own(proxy: TcpProxy) -> None:
     with rspamd_with_plugin({"url": proxy.url, "keepalive": False}) as rspamd:
         await scan(rspamd, SOME)
         assert proxy.connections == SOME

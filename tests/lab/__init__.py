@@ -7,5 +7,6 @@
 - `dnsd` with `dns_behaviours`: a programmable DNS server, for what a real one will not do
 - `smtp` with `smtp_scripts`: scripted SMTP peers, for what a real MTA will not do
 - `service`: the service itself as a child process, and single commands
+- `load`: a steady load of checks, each of whose replies is held to the truth
 - `fixtures`: all of these as pytest fixtures
 """

@@ -100,6 +100,14 @@ class MixedCase:
     answer: Answer
 
 
+@dataclass(frozen=True)
+class Swollen:
+    """An answer, and after it its own first row again, as often as fits into a message of so many octets."""
+
+    answer: Answer
+    octets: int = 65_000
+
+
 class InTurn:
     """The first question gets the first behaviour, the second the second, …; the last one stays."""
 
@@ -115,7 +123,7 @@ class InTurn:
 
 
 Behaviour: TypeAlias = (
-    Answer | Drop | Raw | Truncated | Delayed | Forward | WrongId | OtherQuestion | MixedCase | InTurn
+    Answer | Drop | Raw | Truncated | Delayed | Forward | WrongId | OtherQuestion | MixedCase | Swollen | InTurn
 )
 
 NODATA = Answer()

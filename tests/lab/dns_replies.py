@@ -19,11 +19,14 @@ from tests.lab.dns_behaviours import (
     OverTcp,
     Raw,
     Row,
+    Swollen,
     Truncated,
     WrongId,
 )
 
 _PLAIN_UDP_SIZE = 512
+_ANCOUNT = 6
+"""Where the number of answers stands in a message (RFC 1035 section 4.1.1)."""
 
 
 async def act(
@@ -69,6 +72,8 @@ async def act(
                 for row in answer.rows
             )
             return _pack(query, rows, answer.rcode, tcp=tcp)
+        case Swollen(answer, octets):
+            return _swollen(query, answer, octets, tcp=tcp)
         case InTurn():
             return await act(behaviour.next(), query, tcp=tcp, forward=forward)
         case _:
@@ -97,6 +102,18 @@ def _pack(
     if not tcp and len(packed) > _udp_limit(query):
         return _pack(query, (), rcode, tcp=tcp, truncated=True, question=question)
     return packed
+
+
+def _swollen(query: dnslib.DNSRecord, answer: Answer, octets: int, *, tcp: bool) -> bytes:
+    if not answer.rows:
+        return _pack(query, (), answer.rcode, tcp=tcp)
+    if not tcp:
+        return _pack(query, (), answer.rcode, tcp=False, truncated=True)
+    whole = _pack(query, answer.rows[:1], answer.rcode, tcp=True)
+    row = whole[len(_pack(query, (), answer.rcode, tcp=True)) :]
+    again = (octets - len(whole)) // len(row)
+    count = struct.pack("!H", 1 + again)
+    return whole[:_ANCOUNT] + count + whole[_ANCOUNT + 2 :] + again * row
 
 
 def _udp_limit(query: dnslib.DNSRecord) -> int:

@@ -6,13 +6,15 @@
         ...
         assert dns.count("example.test", "MX") == 1
 
-It serves one event loop; the behaviours are in `dns_behaviours`.
+It serves one event loop; the behaviours are in `dns_behaviours`. `stop` and `start` are a server that is dead for a
+while, and `through` and `forge` change what happens to every question, whatever was `set`.
 """
 
 import asyncio
 import socket
 import struct
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self, cast
@@ -35,6 +37,13 @@ class Asked(NamedTuple):
     tcp: bool
 
 
+class Forged(NamedTuple):
+    """A datagram to send to who has asked; `own_port`: from the port that was asked, else from any other one."""
+
+    packet: bytes
+    own_port: bool
+
+
 class DnsServer:
     """The server as an async context manager.
 
@@ -55,6 +64,10 @@ class DnsServer:
         self.address = address
         self.port = free_port() if port is None else port
         self.asked: list[Asked] = []
+        self.through: Callable[[Behaviour], Behaviour] = lambda behaviour: behaviour
+        """Makes of what was set for a question what is done with it."""
+        self.forge: Callable[[bytes], Sequence[Forged]] | None = None
+        """Makes datagrams of a question that are sent before it is answered."""
         self._upstream = None if upstream is None else _address_and_port(upstream)
         self._otherwise = FORWARD if otherwise is None and upstream is not None else otherwise
         self._with_tcp = tcp
@@ -68,22 +81,30 @@ class DnsServer:
         return f"{self.address}:{self.port}"
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def start(self, *, tcp: bool | None = None) -> None:
+        """Listen (again); `tcp` overrules what the server was made with."""
         loop = asyncio.get_running_loop()
         self._udp, self._udp_protocol = await loop.create_datagram_endpoint(
             lambda: _UdpQuestions(self), local_addr=(self.address, self.port)
         )
         self._tcp: asyncio.Server | None = None
-        if self._with_tcp:
+        if self._with_tcp if tcp is None else tcp:
             try:
                 self._tcp = await asyncio.start_server(self._serve_tcp, self.address, self.port)
             except BaseException:
                 self._udp.close()
                 raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Listen no more; what was set stays. Nothing when it does not listen."""
         self._udp.close()
         if self._tcp is not None:
             self._tcp.close()
@@ -130,7 +151,9 @@ class DnsServer:
             return None
         self.asked.append(Asked(name, kind, tcp))
         self._changes.notify()
-        return await act(self._find(name, kind), query, tcp=tcp, forward=lambda: self._forward(packet, tcp=tcp))
+        return await act(
+            self.through(self._find(name, kind)), query, tcp=tcp, forward=lambda: self._forward(packet, tcp=tcp)
+        )
 
     async def _forward(self, packet: bytes, *, tcp: bool) -> bytes | None:
         assert self._upstream is not None
@@ -143,6 +166,8 @@ class DnsServer:
         """Answer a datagram in a task of its own."""
 
         async def answer() -> None:
+            for forged in () if self.forge is None else self.forge(packet):
+                self._send_forged(forged, sender, transport)
             reply = await self.reply_to(packet, tcp=False)
             if isinstance(reply, bytes) and not transport.is_closing():
                 transport.sendto(reply, sender)
@@ -150,6 +175,13 @@ class DnsServer:
         task = asyncio.create_task(answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _send_forged(self, forged: Forged, victim: tuple[str, int], transport: asyncio.DatagramTransport) -> None:
+        if forged.own_port:
+            transport.sendto(forged.packet, victim)
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+            elsewhere.sendto(forged.packet, victim)
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())

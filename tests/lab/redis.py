@@ -143,6 +143,15 @@ class RedisServer:
             client.response_callbacks.clear()
             return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
+    def ask_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Return the replies to commands that go out together; raises redis.RedisError for the first that is one."""
+        with self.client() as client:
+            client.response_callbacks.clear()
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
+
     def start(self) -> None:
         """Start on the same ports, empty, and wait until it answers; raises ComponentFailed with the log."""
         self._child.start(self._answers)

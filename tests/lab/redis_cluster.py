@@ -6,7 +6,7 @@ with RedisCluster() as cluster:
     cluster.wait_failed_over(victim)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from types import TracebackType
@@ -131,9 +131,14 @@ class RedisCluster:
         with replicas[number].paused():
             yield
 
-    def moving(self, key: str, target: RedisServer) -> "MovingSlot":
+    def moving(self, key: str, target: RedisServer) -> "MovingSlots":
         """Move the slot of a key within the block, as a resharding does."""
-        return MovingSlot(self, key, target)
+        return MovingSlots(self, self.primary_of(key), target, [key_slot(key.encode())])
+
+    def emptying(self, source: RedisServer, target: RedisServer) -> "MovingSlots":
+        """Move all slots of a primary but its last one, without which it would become a replica."""
+        slots = [slot for first, last in _serves(source) for slot in range(first, last + 1)]
+        return MovingSlots(self, source, target, slots[:-1])
 
     @contextmanager
     def unserved(self, key: str) -> Iterator[None]:
@@ -153,33 +158,41 @@ class RedisCluster:
         )
 
 
-class MovingSlot:
-    """A slot on its way: within the block its old owner answers ASK for keys it has not; `finish` gives it away."""
+class MovingSlots:
+    """Slots on their way: within the block their owner answers ASK for keys it has not; `finish` gives them away."""
 
-    def __init__(self, cluster: RedisCluster, key: str, target: RedisServer) -> None:
-        self._cluster, self.slot = cluster, key_slot(key.encode())
-        self._source, self._target = cluster.primary_of(key), target
+    def __init__(self, cluster: RedisCluster, source: RedisServer, target: RedisServer, slots: Sequence[int]) -> None:
+        self._cluster, self.slots = cluster, slots
+        self._source, self._target = source, target
 
     def __enter__(self) -> Self:
         source_id, target_id = (node.ask("CLUSTER", "MYID") for node in (self._source, self._target))
-        self._target.ask("CLUSTER", "SETSLOT", self.slot, "IMPORTING", source_id)
-        self._source.ask("CLUSTER", "SETSLOT", self.slot, "MIGRATING", target_id)
+        self._set(self._target, "IMPORTING", source_id)
+        self._set(self._source, "MIGRATING", target_id)
         return self
 
+    def move_keys(self) -> None:
+        """Take what keys there are in the slots to their new owner."""
+        found = self._source.ask_all([("CLUSTER", "GETKEYSINSLOT", slot, 100) for slot in self.slots])
+        for keys in filter(None, found):
+            self._source.ask("MIGRATE", "127.0.0.1", self._target.port, "", 0, 5000, "KEYS", *keys)
+
     def finish(self) -> None:
-        """Give the slot to its new owner, with what keys are left in it, and wait until all nodes know."""
-        for key in self._source.ask("CLUSTER", "GETKEYSINSLOT", self.slot, 100):
-            self._source.ask("MIGRATE", "127.0.0.1", self._target.port, key, 0, 5000)
+        """Give the slots to their new owner, with what keys are left in them, and wait until all nodes know."""
+        self.move_keys()
         target_id = self._target.ask("CLUSTER", "MYID")
         for node in (self._target, self._source):
-            node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", target_id)
-        poll_until(lambda: _agreed(self._cluster.nodes), _PATIENCE, "all know of the slot's new owner")
+            self._set(node, "NODE", target_id)
+        poll_until(lambda: _agreed(self._cluster.nodes), _PATIENCE, "all know of the slots' new owner")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for node in (self._source, self._target):
-            node.ask("CLUSTER", "SETSLOT", self.slot, "STABLE")
+            self._set(node, "STABLE")
+
+    def _set(self, node: RedisServer, *state: str) -> None:
+        node.ask_all([("CLUSTER", "SETSLOT", slot, *state) for slot in self.slots])
 
 
 def _agreed(nodes: list[RedisServer]) -> bool:

@@ -30,7 +30,7 @@ ROWS = (
     ("settings",),
     ("config",),
     ("cache", "dns", "listening", "maps", "prober", "tls", "unix_socket"),
-    ("egress", "limits", "maphits", "reach", "remembered"),
+    ("egress", "limits", "maphits", "reach", "remembered", "silence"),
     ("names", "probing"),
     ("attempts", "renewal"),
     ("pipeline",),

@@ -1,6 +1,7 @@
 """Who the primaries are: reading what nodes tell, and asking once for all."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,10 @@ class ToldNodes:
     def __init__(self, replies: dict[Address, Any]) -> None:
         self._replies = replies
         self.asked: list[Address] = []
+        self.hanging: set[Address] = set()
+
+    def link(self, node: Address) -> Any:
+        return SimpleNamespace(answers=node not in self.hanging)
 
     def client(self, node: Address) -> Any:
         told = self
@@ -77,6 +82,15 @@ async def test_nodes_that_were_told_of_are_asked_beside_the_first_ones() -> None
     await told.ask()
     assert sorted(told._nodes) == [A, B]
     assert nodes.asked == [A]
+
+
+async def test_a_node_that_hangs_is_asked_last() -> None:
+    rows = [[0, 16383, [b"b", 2]]]
+    for _ in range(20):
+        told, nodes = source(A, B, a=rows, b=rows)
+        nodes.hanging.add(A)
+        await told.ask()
+        assert nodes.asked == [B]
 
 
 async def test_when_nobody_tells_the_reason_is_named() -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that counts the connections through it."""
+"""A TCP proxy that counts the connections through it, and may be slow."""
 
 import asyncio
 from contextlib import suppress
@@ -11,15 +11,17 @@ _HOST = "127.0.0.1"
 _CHUNK = 65_536
 
 
-class CountingProxy:
+class TcpProxy:
     """Listens on a free port of 127.0.0.1 while entered and passes everything on to `port` there.
 
-    It serves one event loop.
+    `delay`, which may be changed at any time, is seconds that whatever comes back from there is held. It serves one
+    event loop.
     """
 
     def __init__(self, port: int) -> None:
         self.port = free_port()
         self.connections = 0
+        self.delay = 0.0
         self._target = port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -48,7 +50,7 @@ class CountingProxy:
         try:
             far_reader, far_writer = await asyncio.open_connection(_HOST, self._target)
             opened.append(far_writer)
-            await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
+            await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer, slow=True))
         except (OSError, asyncio.CancelledError):
             return  # a side went, or the proxy ends
         finally:
@@ -58,9 +60,10 @@ class CountingProxy:
                     await end.wait_closed()
             self._tasks.discard(task)
 
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_CHUNK):
-        writer.write(data)
-        await writer.drain()
-    writer.write_eof()
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool = False) -> None:
+        while data := await reader.read(_CHUNK):
+            if slow and self.delay:
+                await asyncio.sleep(self.delay)
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
