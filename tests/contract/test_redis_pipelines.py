@@ -202,7 +202,7 @@ async def test_nobody_waits_for_a_redis_that_is_known_to_hang(redis_server: Redi
         for key in "bcdef":
             with pytest.raises(CacheError):
                 await cache.get(key)
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 2 * 0.5, "all five together"
     await answers_again(cache)
     await cache.close()
 

@@ -96,6 +96,13 @@ def test_reload(tmp_path: Path) -> None:
     assert found["rounds"]["bad_ips"][0]["reload"]["requests"] > 0
 
 
+def test_faults(tmp_path: Path) -> None:
+    found = results(tmp_path, "faults", "--only", "flushed", "--before", "0.2", "--during", "0.5", "--after", "1")
+    (row,) = found["faults"].values()
+    assert row["requests"] > 0
+    assert row["missed"] == []
+
+
 def test_zipf(tmp_path: Path) -> None:
     found = results(tmp_path, "zipf", "--requests", "1000", "--domains", "2000", "--near", "500", "--seconds", "1")
     assert found["summary"]["requests"] >= 1000

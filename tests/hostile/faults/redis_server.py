@@ -107,7 +107,7 @@ def _proxy_of(scene: Scene) -> TcpProxy:
 FAULTS: Final = (
     Killed(),
     Hanging(),
-    Slow(0.2, "Redis slow (0.2 s for each answer)", Targets(not_known=0)),
+    Slow(0.1, "Redis slow (0.1 s for each answer)", Targets(not_known=0)),
     Slow(1.2, "Redis too slow (1.2 s, of which 1.0 s are waited)", _ANY),
     Told(
         "Redis out of memory (noeviction)",
