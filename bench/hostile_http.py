@@ -11,7 +11,6 @@ one, the table of docs/reliability.md.
 """
 
 import asyncio
-import functools
 import itertools
 import multiprocessing
 import os
@@ -237,7 +236,10 @@ def _row(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     """The sum of what failed, and medians over the rounds."""
 
     def median(*path: str) -> float:
-        return statistics.median(functools.reduce(lambda found, part: found[part], path, each) for each in rounds)
+        found: list[Any] = list(rounds)
+        for part in path:
+            found = [each[part] for each in found]
+        return statistics.median(found)
 
     both = [each[load] for each in rounds for load in ("quiet", "attacked")]
     phases = ("before", "during", "after")
