@@ -239,7 +239,8 @@ def _row(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
         found: list[Any] = list(rounds)
         for part in path:
             found = [each[part] for each in found]
-        return statistics.median(found)
+        middle: float = statistics.median(found)
+        return middle
 
     both = [each[load] for each in rounds for load in ("quiet", "attacked")]
     phases = ("before", "during", "after")
