@@ -6,18 +6,21 @@ Seven in ten of the connections say nothing, the others send an octet or two eve
 no end. Each is opened again, a second after it was closed. Meanwhile, and before, an honest caller sends requests
 at fixed times, over kept connections and, one in five, over a new one. With the default of server.max_connections, and
 with one as high as the number of them. Latency counts from when the request was to be sent; what was not answered with
-200 has failed. Callers and service share the machine's cores.
+200 has failed. Callers and service share the machine's cores. Writes the result file and, unless --json names another
+one, the table of docs/reliability.md.
 """
 
 import asyncio
 import itertools
 import multiprocessing
 import os
+import re
 import resource
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -29,6 +32,8 @@ from tests.hostile.callers import HEAD, Caller, post
 from tests.lab.service import Service
 from tests.lab.waiting import poll_until
 
+PAGE: Final = Path(__file__).parents[1] / "docs" / "reliability.md"
+_BLOCK: Final = re.compile(r"(?<=^<!-- hostile callers -->).*?(?=^<!-- end hostile callers -->$)", re.M | re.S)
 _AGAIN: Final = 1.0
 """Seconds until a connection that was closed is opened again."""
 _PAUSE: Final = 1.0
@@ -204,32 +209,49 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # half of which may be connections
     cases = {"default": None, f"{arguments.connections}": arguments.connections}
     results: dict[str, Any] = {}
-    rows = []
     for (name, most), _ in itertools.product(cases.items(), range(arguments.rounds)):
         found = measure(arguments.connections, arguments.rate, arguments.seconds, most)
         results.setdefault(name, []).append(found)
-        rows.append(_row(name, found))
-        print(" | ".join(rows[-1]), flush=True)
-    head = (
-        "max_connections", "failed", "p50 quiet", "attacked", "p99 quiet", "attacked", "slowest",
-        "CPU", "opened/s", "descriptors before", "during", "after", "RSS before", "during", "after",
-    )  # fmt: skip
-    print(report.table(head, rows))
+        print(" | ".join(_row(name, [found])), flush=True)
+    print(_table(results))
     report.save(arguments, results)
+    if arguments.json == parser.get_default("json"):
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
-def _row(name: str, found: Mapping[str, Any]) -> list[str]:
-    quiet, attacked = found["quiet"], found["attacked"]
-    phases = [found[phase] for phase in ("before", "during", "after")]
+def page(text: str, results: Mapping[str, Any]) -> str:
+    """Return the page with the table of these results in its marked place."""
+    return _BLOCK.sub(lambda _: f"\n\n{_table(results)}\n\n", text)
+
+
+def _table(results: Mapping[str, Any]) -> str:
+    head = (
+        "`max_connections`", "not answered", "p50 quiet", "attacked", "p99 quiet", "attacked", "CPU", "opened a second",
+        "descriptors before", "during", "after", "RSS before", "during", "after",
+    )  # fmt: skip
+    return report.table(head, [_row(name, rounds) for name, rounds in results.items()])
+
+
+def _row(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sum of what failed, and medians over the rounds."""
+
+    def median(*path: str) -> float:
+        found: list[Any] = list(rounds)
+        for part in path:
+            found = [each[part] for each in found]
+        middle: float = statistics.median(found)
+        return middle
+
+    both = [each[load] for each in rounds for load in ("quiet", "attacked")]
+    phases = ("before", "during", "after")
     return [
         name,
-        f"{quiet['failed']} + {attacked['failed']} of {attacked['requests']}",
-        *(f"{1000 * one[part]:.1f} ms" for part in ("p50", "p99") for one in (quiet, attacked)),
-        f"{1000 * attacked['slowest']:.0f} ms",
-        f"{100 * found['cpu']:.0f} %",
-        f"{found['opened_a_second']:.0f}",
-        *(str(phase["descriptors"]) for phase in phases),
-        *(f"{phase['rss'] / 2**20:.0f} MiB" for phase in phases),
+        f"{sum(each['failed'] for each in both)} of {sum(each['requests'] for each in both):,}",
+        *(f"{1000 * median(load, part):.0f} ms" for part in ("p50", "p99") for load in ("quiet", "attacked")),
+        f"{100 * median('cpu'):.0f} %",
+        f"{median('opened_a_second'):,.0f}",
+        *(f"{median(phase, 'descriptors'):,.0f}" for phase in phases),
+        *(f"{median(phase, 'rss') / 2**20:.0f} MiB" for phase in phases),
     ]
 
 

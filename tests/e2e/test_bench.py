@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench import hostile_http, report
 from tests.lab.process import find_program, missing
 from tests.parity.lua_rspamd import reference_path
 
@@ -52,6 +53,13 @@ def test_hostile_http(tmp_path: Path) -> None:
     found = results(tmp_path, "hostile_http", *words)
     assert list(found) == ["default", "50"]
     assert all(each["quiet"]["requests"] == each["attacked"]["requests"] == 50 for (each,) in found.values())
+
+
+def test_the_page_has_the_figures_of_hostile_callers() -> None:
+    results = json.loads((report.RESULTS / "hostile_http.json").read_text())["results"]
+    text = hostile_http.PAGE.read_text(encoding="utf-8")
+    assert hostile_http.page(text, results) == text
+    assert hostile_http.page(text, {"default": results["default"]}) != text
 
 
 def test_redis_size(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class TestRequestId:
         with logging_service(form) as service:
             replies = [await raw(service.url, post({}, b"X-Request-Id: " + one)) for one in (*hostile, hostile[0])]
             refused = await raw(service.url, post({}, b"X-Request-Id: " + b"x" * 10_000))
-            assert b" 400 " in refused.partition(b"\r\n")[0]
+            assert b" 431 " in refused.partition(b"\r\n")[0]
             written = checks(service.log, form)
             for trace in ("xxx", "private", "forged", "two"):
                 assert trace not in service.log

@@ -145,7 +145,7 @@ async def test_repeats_of_a_kind_are_held_back_and_checks_never(logging_service:
             await service.check({})
         written = [line["message"] for line in lines(service.log, "json")]
     assert written.count("check") == 20
-    assert len([message for message in written if message.startswith("Error handling request")]) == 1
+    assert len([message for message in written if message.startswith("a request of 127.0.0.1 is not HTTP")]) == 1
 
 
 async def lookups(service: Service, count: int) -> None:

@@ -85,12 +85,18 @@ class Caller:
 
 
 @asynccontextmanager
-async def crowd(url: str, count: int) -> AsyncIterator[Sequence[Caller]]:
-    """Yield so many connections; they end with the block."""
+async def crowd(url: str, count: int, start: bytes = b"") -> AsyncIterator[Sequence[Caller]]:
+    """Yield so many connections, each of which has begun with these octets; they end with the block."""
     callers: list[Caller] = []
+
+    async def connect() -> Caller:
+        caller = await Caller.to(url)
+        await caller.send(start)
+        return caller
+
     try:
         while len(callers) < count:
-            callers += await asyncio.gather(*(Caller.to(url) for _ in range(min(100, count - len(callers)))))
+            callers += await asyncio.gather(*(connect() for _ in range(min(100, count - len(callers)))))
         yield callers
     finally:
         for caller in callers:

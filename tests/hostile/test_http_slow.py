@@ -53,10 +53,8 @@ async def timed_out(caller: Caller, what: str) -> None:
 @pytest.mark.parametrize("octets", [b"X-A: b\r\n", b"\r\n"], ids=["fields", "line breaks"])
 async def test_heads_that_never_end(octets: bytes, service: Service, no_trace: Callable[[], None]) -> None:
     """Also line breaks before a request, which HTTP has servers skip."""
-    start = b"" if octets == b"\r\n" else b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-    async with crowd(service.url, MANY) as callers, Honest(service).asking() as honest:
-        for caller in callers:
-            await caller.send(start)
+    start = octets if octets == b"\r\n" else GET
+    async with crowd(service.url, MANY, start) as callers, Honest(service).asking() as honest:
         async with dribbling(callers, octets, SECONDS / 5):
             await asyncio.gather(*(timed_out(caller, "head") for caller in callers))
         no_trace()
@@ -72,9 +70,7 @@ async def test_bodies_that_never_end(
     body: bytes, octets: bytes, service: Service, no_trace: Callable[[], None]
 ) -> None:
     """More of them than checks may be under way, and than bodies are waited for."""
-    async with crowd(service.url, MANY) as callers, Honest(service).asking() as honest:
-        for caller in callers:
-            await caller.send(HEAD + body)
+    async with crowd(service.url, MANY, HEAD + body) as callers, Honest(service).asking() as honest:
         async with dribbling(callers, octets, SECONDS / 5):
             await asyncio.gather(*(timed_out(caller, "body") for caller in callers))
         no_trace()
