@@ -2,8 +2,8 @@
 
     python -m bench.hostile_peers [--peers 10000] [--quiet 20] [--only NAME] [--json FILE]
 
-An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone, then while the hostile hosts are
-met. Those are of all kinds of tests/lab/smtp_farm.py in turn, each with a domain of its own. Greetings are read and QUIT
+An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone, then while hostile hosts are
+met, of all kinds of tests/lab/smtp_farm.py in turn, each with a domain of its own. Greetings are read and QUIT
 is said, since that is where a peer can do most.
 
     stream   one message after the other at a fixed rate, so that there is processor left for others

@@ -1,32 +1,24 @@
 """The service against hostile mail hosts over real sockets: a verdict in time, little read, and nothing left open."""
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-import aiohttp
 import pytest
 
 from mxcheck_service.core.banner import MAX_GREETING
-from tests.lab import dns_behaviours as dns
-from tests.lab.dnsd import DnsServer
-from tests.lab.service import UNLIMITED, Service
-from tests.lab.smtp_farm import HOSTILE, SmtpFarm
+from tests.hostile.mail_hosts import Lab
+from tests.lab.service import UNLIMITED
+from tests.lab.smtp_farm import HOSTILE
 from tests.lab.waiting import poll_until
 
 PATIENCE: Final = 1.5
 """Seconds that a greeting is waited for in the background, in place of five minutes."""
 LOCK: Final = 4.0
 """Seconds that a probe may take all told, the lifetime of its lock."""
-DEADLINE: Final = 10.0
 MOST_TAKEN: Final = MAX_GREETING + 4096 + 32_768
 """The longest greeting, a piece that goes past it, and what the kernel takes ahead of us."""
-MOST_OPEN: Final = 60
-RESIDENT_GROWTH: Final = 30 << 20
-"""Bytes: what a service comes to use for the first hundreds of checks, whoever answers them."""
 
 Said = str | set[str]
 
@@ -111,101 +103,12 @@ MODES: Final = {
 }
 
 
-@pytest.fixture
-def farm() -> Iterator[SmtpFarm]:
-    with SmtpFarm() as farm:
-        yield farm
-
-
-class Lab:
-    """Domains with one mail host each, and the service that checks them."""
-
-    def __init__(self, farm: SmtpFarm, dns_server: DnsServer) -> None:
-        self.farm = farm
-        self._dns = dns_server
-
-    def domain(self, kind: str, number: int = 0) -> str:
-        """A domain whose mail host is of this kind."""
-        name = f"{kind.lower().replace(' ', '-')}-{number}.test"
-        self._dns.set(name, "MX", dns.mx((10, f"mx.{name}")))
-        self._dns.set(f"mx.{name}", "A", dns.a(self.farm.address(kind, number)))
-        return name
-
-    @asynccontextmanager
-    async def service(self, mode: Mode, **improvements: Any) -> AsyncIterator["Asked"]:
-        better = UNLIMITED | {"slow_greeting": 0.5, "greeting_patience": PATIENCE}
-        settings = {
-            "preset": mode.preset,
-            "server": {"deadline": DEADLINE, "log_level": "warning"},
-            "dns": {"nameservers": [self._dns.nameserver]},
-            "mx_check": {
-                "test_mode": True, "port": self.farm.port, "connect_timeout": 2.0, "read_timeout": 1.0,
-                "verify_greeting": mode.verify, "send_quit": mode.quit_after,
-            },
-            "improvements": (better if mode.preset == "recommended" else {}) | improvements,
-        }  # fmt: skip
-        with Service(settings) as service:
-            # No connection of ours stays open when it has been answered.
-            calls = aiohttp.TCPConnector(limit=0, force_close=True)
-            async with aiohttp.ClientSession(connector=calls, timeout=aiohttp.ClientTimeout(total=60)) as session:
-                asked = Asked(service, session)
-                # What it opens for good, it has open now.
-                assert await asked.verdict(self.domain("good", 250)) == "gd"
-                await asyncio.to_thread(poll_until, lambda: asked.sockets() <= 6, 10, "the first check over")
-                yield asked
-
-
-class Asked:
-    """A running service that is asked."""
-
-    def __init__(self, service: Service, session: aiohttp.ClientSession) -> None:
-        self.service = service
-        self._session = session
-
-    async def domains(self, *names: str) -> list[dict[str, Any]]:
-        """Check domains with one message, and return what is said of each."""
-        body = {"mime_from": [f"x@{name}" for name in names]}
-        async with self._session.post(f"{self.service.url}/v1/check", json=body) as response:
-            reply = await response.json()
-            assert response.status == 200, reply
-        return list(reply["domains"])
-
-    async def verdict(self, name: str) -> str:
-        """Check a domain and return its verdict."""
-        (found,) = await self.domains(name)
-        return str(found["verdict"])
-
-    def files(self) -> list[str]:
-        """What the process has open."""
-        folder = f"/proc/{self.service.pid}/fd"
-        found = []
-        for name in os.listdir(folder):
-            try:
-                found.append(os.readlink(f"{folder}/{name}"))
-            except FileNotFoundError:
-                continue  # closed meanwhile
-        return found
-
-    def sockets(self) -> int:
-        """How many sockets the process has open."""
-        return sum(name.startswith("socket:") for name in self.files())
-
-    def resident(self) -> int:
-        """Bytes of memory."""
-        with open(f"/proc/{self.service.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture
-def lab(farm: SmtpFarm, dns_server: DnsServer) -> Lab:
-    return Lab(farm, dns_server)
-
-
 @pytest.mark.parametrize("name", MODES)
 async def test_each_kind_has_its_verdict_in_time_and_nothing_is_left_open(name: str, lab: Lab) -> None:
     mode = MODES[name]
     names = {kind: lab.domain(kind) for kind in HOSTILE}
-    async with lab.service(mode) as asked:
+    better = UNLIMITED | {"slow_greeting": 0.5, "greeting_patience": PATIENCE} if mode.preset == "recommended" else {}
+    async with lab.service(mode.preset, better, verify=mode.verify, quit_after=mode.quit_after) as asked:
         before = len(asked.files())
 
         async def judged(kind: str) -> tuple[str, float]:

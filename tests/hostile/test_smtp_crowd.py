@@ -1,0 +1,96 @@
+"""Hundreds of hostile mail hosts at once: nobody else is hurt by them, and nobody blamed who was not met.
+
+`python -m bench.hostile_peers` does the same with ten thousand, and measures.
+"""
+
+import asyncio
+import itertools
+import resource
+from collections import Counter
+from typing import Final
+
+from tests.hostile.mail_hosts import Asked, Lab
+from tests.lab.service import UNLIMITED
+from tests.lab.smtp_farm import HOSTILE
+from tests.lab.waiting import poll_until
+
+SEATS: Final = 40
+PEERS: Final = 300
+LEAVING: Final = 40
+"""Connections that are being closed, each for one that took its seat, when a look at the process comes between."""
+GROWTH: Final = 40 << 20
+"""Bytes: what a process comes to use for its first hundreds of checks, whoever answers them."""
+HASTY: Final = UNLIMITED | {"slow_greeting": 1.0, "greeting_patience": 2.0, "probes_at_once": SEATS}
+_A_MESSAGE: Final = 30
+
+
+async def verdicts(asked: Asked, names: list[str]) -> Counter[str]:
+    """Ask about all of them at once, some in each message."""
+    parts = [names[first : first + _A_MESSAGE] for first in range(0, len(names), _A_MESSAGE)]
+    found = await asyncio.gather(*(asked.domains(*part) for part in parts))
+    return Counter(str(domain["verdict"]) for domain in itertools.chain.from_iterable(found))
+
+
+async def test_hundreds_at_once(lab: Lab) -> None:
+    hostile = [lab.domain(HOSTILE[number % len(HOSTILE)], number // len(HOSTILE)) for number in range(PEERS)]
+    warm, cold = lab.domain("good", 1), iter([lab.domain("good", number) for number in range(2, 240)])
+    async with lab.service("recommended", HASTY, verify=True, quit_after=True) as asked:
+        assert await asked.verdict(warm) == "gd"
+        before, resident = len(asked.files()), asked.resident()
+        attack = asyncio.create_task(verdicts(asked, hostile))
+        good: Counter[str] = Counter()
+        most = 0
+        while not attack.done():
+            assert await asked.verdict(warm) == "gd"
+            good[await asked.verdict(next(cold))] += 1
+            most = max(most, asked.sockets())
+        # Not known is no blame; anything but that and the truth would be.
+        assert good["gd"] > 0
+        assert set(good) <= {"gd", "unavailable"}
+        assert (await attack)["unavailable"] > 0, "it was a crowd"
+        assert most <= before + PEERS // _A_MESSAGE + 2 + SEATS + LEAVING
+        assert asked.resident() < resident + GROWTH
+        # Nothing was remembered of those who had no seat: each has its verdict in the end.
+        async with asyncio.timeout(60):
+            while (await verdicts(asked, hostile))["unavailable"]:
+                pass
+        told = await asked.service.metrics()
+        assert told.value("mxcheck_probes_crowded_out_total") > 0
+        await asyncio.to_thread(poll_until, lambda: len(asked.files()) <= before, 15, "all is closed again")
+        assert (await asked.service.metrics()).value("mxcheck_open_probes") == 0
+        assert asked.service.log.count("\n") < 5, asked.service.log
+
+
+async def test_a_network_of_silent_hosts_leaves_room_for_others(lab: Lab) -> None:
+    silent = [lab.domain("silent", 256 * number) for number in range(2 * SEATS)]
+    good = [lab.domain("good", number) for number in range(SEATS // 2)]
+    patient = HASTY | {"slow_greeting": 5.0, "greeting_patience": 6.0}
+    async with lab.service("recommended", patient, verify=True, quit_after=True) as asked:
+        attack = asyncio.create_task(verdicts(asked, silent))
+
+        def held() -> int:
+            return lab.farm.seen()["silent"].open
+
+        await asyncio.to_thread(poll_until, lambda: held() >= SEATS // 2, 10, "half of the seats taken")
+        for name in good:
+            assert await asked.verdict(name) == "gd"
+        assert held() == SEATS // 2
+        assert not attack.done()
+        attack.cancel()
+
+
+async def test_there_are_descriptors_left_for_everybody_else(lab: Lab) -> None:
+    """With few of them, of which the soft limit allows even fewer."""
+    silent = [lab.domain("silent", number) for number in range(200)]
+    few = ("prlimit", "--nofile=64:128")
+    wish = HASTY | {"probes_at_once": 1000}
+    async with lab.service("recommended", wish, verify=True, quit_after=True, under=few) as asked:
+        assert resource.prlimit(asked.service.pid, resource.RLIMIT_NOFILE) == (128, 128)
+        before = len(asked.files())
+        found = await verdicts(asked, silent)
+        # Half of 128 are for connections to mail hosts; those that have their verdict make room for others.
+        assert set(found) == {"gd", "unavailable"}
+        assert found["gd"] >= 64
+        assert await asked.verdict(lab.domain("good", 1)) == "gd"
+        await asyncio.to_thread(poll_until, lambda: len(asked.files()) <= before, 15, "all is closed again")
+        assert "Too many open files" not in asked.service.log
