@@ -34,9 +34,9 @@ LONG_ENOUGH: Final = 300.0
 _BLOCK: Final = re.compile(r"(?<=^<!-- soak -->).*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
 _MIB: Final = 1 << 20
 _GROWTH: Final[Mapping[str, tuple[str, int, float, int]]] = {
-    "rss": ("memory, all processes", _MIB, 0.05, 8 * _MIB),
-    "oldest": ("memory, the oldest worker", _MIB, 0.05, 8 * _MIB),
-    "descriptors": ("file descriptors", 1, 0.05, 10),
+    "rss": ("memory, all processes", _MIB, 0.1, 8 * _MIB),
+    "oldest": ("memory, the oldest worker", _MIB, 0.1, 8 * _MIB),
+    "descriptors": ("file descriptors", 1, 0.0, 10),
     "threads": ("threads", 1, 0.0, 2),
     "tasks": ("asyncio tasks in the background", 1, 0.0, 10),
     "lingering": ("greetings waited for", 1, 0.0, 20),
