@@ -124,11 +124,12 @@ class AresResolver:
 def _tries(timeout: float, tries: int) -> int:
     """Return how often c-ares has to ask, so that it does not give up before `timeout` seconds times `tries`.
 
-    It lowers the time of a first try to what a server that has been quick lately may need, 250 ms at the least, and
-    doubles it with each further one. A resolver with all but the name at hand is quick; this name may need it all.
+    It lowers the time of a first try to what a server that has been quick lately may need, 250 ms at the least, doubles
+    it with each further one, and makes each of these shorter by up to a half, at random. A resolver with all but the
+    name at hand is quick; this name may need it all, and the answer to an earlier try is not taken.
     """
     shortest = min(_SHORTEST_TRY, timeout)
-    return max(tries, math.ceil(math.log2(timeout * tries / shortest + 1)))
+    return max(tries, math.ceil(math.log2(timeout * tries / shortest)) + 1)
 
 
 class _Channel:

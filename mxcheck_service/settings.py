@@ -128,9 +128,9 @@ class DnsSettings(_Section):
     nameservers: tuple[str, ...] = ()
     """Servers to ask, `ip` or `ip:port`; empty: the system's."""
     timeout: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """Seconds to wait for an answer to one try."""
+    """Seconds that a server may take to answer; times `tries` is the most that a question takes."""
     tries: Annotated[int, Field(ge=1, le=10)] = 2
-    """How often a question is sent before it has failed."""
+    """How often so long is waited; a server that was quick lately is asked again sooner, and more often."""
 
 
 class MapsSettings(_Section):

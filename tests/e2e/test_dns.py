@@ -1,6 +1,8 @@
 """The aiodns adapter against a DNS server that does what it is told, and against a real one."""
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator
 
 import pytest
@@ -79,6 +81,52 @@ async def test_addresses_of_both_families(resolver: AresResolver, dns_server: Dn
 async def test_addresses_behind_a_cname_are_addresses_only(resolver: AresResolver, dns_server: DnsServer) -> None:
     dns_server.set("x.test", "A", dns.cname_chain("y.test.", end=dns.a("192.0.2.1")))
     assert await resolver.addresses("x.test", Family.V4) == Found(("192.0.2.1",))
+
+
+async def test_a_record_that_is_there_twice_is_one(resolver: AresResolver, dns_server: DnsServer) -> None:
+    """An RRset is a set (RFC 2181 section 5); who repeats an address would have it tried again and again."""
+    dns_server.set("x.test", "A", dns.Swollen(dns.a("192.0.2.1")))
+    dns_server.set("x.test", "MX", dns.Swollen(dns.mx((10, "mx.test."))))
+    assert await resolver.addresses("x.test", Family.V4) == Found(("192.0.2.1",))
+    assert await resolver.mx("x.test") == Found((MxHost(10, "mx.test"),))
+
+
+async def test_a_server_that_was_quick_may_take_all_the_time_there_is(dns_server: DnsServer) -> None:
+    """c-ares waits shorter for a server that was quick lately, 250 ms and then 500. A resolver answers every try at the
+    same time: when it has found the answer."""
+    for number in range(10):
+        dns_server.set(f"quick{number}.test", "MX", dns.mx((10, "mx.test.")))
+    found = asyncio.Event()
+    dns_server.set("slow.test", "MX", dns.Delayed(dns.mx((10, "mx.test.")), until=found))
+    resolver = AresResolver([dns_server.nameserver], timeout=1.0, tries=2)
+    try:
+        for number in range(10):
+            assert isinstance(await resolver.mx(f"quick{number}.test"), Found)
+        asyncio.get_running_loop().call_later(1.2, found.set)
+        assert await resolver.mx("slow.test") == Found((MxHost(10, "mx.test"),))
+    finally:
+        await resolver.close()
+
+
+async def test_a_question_for_which_there_is_no_socket_was_not_asked(dns_server: DnsServer) -> None:
+    resolver = AresResolver([dns_server.nameserver], timeout=1.0, tries=2)
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, allowed[1]))
+    try:
+        unasked = await resolver.mx("x.test")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert isinstance(unasked, DnsFailure)
+    assert unasked.unasked
+    assert dns_server.asked == []
+    dns_server.set("x.test", "MX", dns.SERVFAIL)
+    told = await resolver.mx("x.test")
+    await resolver.close()
+    assert told == DnsFailure("SERVFAIL")
+    assert isinstance(told, DnsFailure)
+    assert not told.unasked
 
 
 async def test_addresses_are_shuffled(resolver: AresResolver, dns_server: DnsServer) -> None:

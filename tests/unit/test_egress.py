@@ -342,3 +342,37 @@ class TestDnsOnlyMode:
         bench = Bench()
         bench.use(RECOMMENDED, replace(SETTINGS, probe_ipv6=False))
         assert (bench.egress.up(Family.V4), bench.egress.up(Family.V6)) == (True, None)
+
+
+class TestExhausted:
+    """No room for a socket: that tells nothing about any network."""
+
+    async def test_it_never_opens_the_breaker(self) -> None:
+        bench = Bench()
+        bench.raw.shut = ConnectProblem.EXHAUSTED
+        assert await bench.all(*map(open_host, range(2 * RECENT))) == [ConnectProblem.EXHAUSTED] * 2 * RECENT
+        assert bench.egress.up(Family.V4) is True
+        bench.raw.shut = None
+        assert await bench.connect(open_host(1)) is None
+
+    @pytest.mark.parametrize("improvements", [RECOMMENDED, CHECKED], ids=["witnesses", "egress_check"])
+    async def test_witnesses_that_cannot_be_asked_say_nothing(self, improvements: Improvements) -> None:
+        bench = Bench(improvements)
+        await bench.all(open_host(1), open_host(2), open_host(3))
+        bench.raw.peers = dict.fromkeys((CHECK, *map(open_host, range(4))), ConnectProblem.EXHAUSTED)
+        assert await bench.all(*map(silent, range(DOUBT))) == [TIMEOUT] * DOUBT
+        assert bench.egress.up(Family.V4) is True
+
+    async def test_a_trial_that_could_not_be_made_gives_way_to_the_next(self) -> None:
+        bench = Bench()
+        await bench.all(open_host(1), open_host(2))
+        bench.raw.shut = TIMEOUT
+        await bench.all(*map(silent, range(DOUBT)))
+        assert bench.egress.up(Family.V4) is False
+        bench.raw.shut = ConnectProblem.EXHAUSTED
+        bench.clock.now += TRIAL_LAST
+        assert await bench.connect(open_host(4)) is ConnectProblem.EXHAUSTED
+        bench.raw.shut = None
+        bench.clock.now += TRIAL_LAST
+        assert await bench.connect(open_host(4)) is None
+        assert bench.egress.up(Family.V4) is True

@@ -7,7 +7,7 @@ from typing import Final
 
 import dnslib
 
-from tests.hostile.harness import Fault
+from tests.hostile.harness import Fault, Targets
 from tests.hostile.scene import Scene
 from tests.lab.dns_behaviours import (
     DROP,
@@ -25,12 +25,15 @@ from tests.lab.dns_behaviours import (
 from tests.lab.dnsd import Forged
 from tests.lab.load import Load
 
-_SLOW: Final = 0.6
-"""Seconds: more than half of a try (dns.timeout)."""
+_SLOW: Final = 0.4
+"""Seconds: more than c-ares gives the first try, and less than a question may take (dns.timeout times dns.tries)."""
 _TOO_SLOW: Final = 3.0
-"""Seconds: more than dns.timeout times dns.tries."""
+"""Seconds: more than that."""
 _FORGED_FIRST: Final = 0.02
 """Seconds that a forged answer is there before the true one."""
+
+
+ALL_KNOWN: Final = Targets(not_known=0)
 
 
 class Dead(Fault):
@@ -60,8 +63,9 @@ class WithoutTcp(Fault):
 class Odd(Fault):
     """Every answer is made another one."""
 
-    def __init__(self, name: str, through: Callable[[Behaviour], Behaviour]) -> None:
+    def __init__(self, name: str, through: Callable[[Behaviour], Behaviour], targets: Targets = Fault.targets) -> None:
         self.name = name
+        self.targets = targets
         self._through = through
 
     async def begin(self, scene: Scene, load: Load) -> None:
@@ -73,6 +77,8 @@ class Odd(Fault):
 
 class Spoofed(Fault):
     """The true answers, and before each of them several that say that there is no such name."""
+
+    targets = ALL_KNOWN
 
     def __init__(self, name: str, forge: Callable[[bytes], Sequence[Forged]]) -> None:
         self.name = name
@@ -126,13 +132,13 @@ FAULTS: Final = (
     Dead(),
     Odd("DNS dead (everything is dropped)", lambda _: DROP),
     Odd("DNS fails (SERVFAIL to everything)", lambda _: SERVFAIL),
-    Odd("DNS slow, though not too slow", lambda behaviour: Delayed(behaviour, seconds=_SLOW)),
-    Odd("DNS too slow", lambda behaviour: Delayed(behaviour, seconds=_TOO_SLOW)),
+    Odd(f"DNS slow ({_SLOW:g} s for each answer)", lambda behaviour: Delayed(behaviour, seconds=_SLOW), ALL_KNOWN),
+    Odd(f"DNS too slow ({_TOO_SLOW:g} s, of which 2 s are waited)", lambda b: Delayed(b, seconds=_TOO_SLOW)),
     Odd("DNS garbage", lambda _: _random.choice(_GARBAGE)),
-    Odd("DNS truncated, whole over TCP", lambda behaviour: Truncated(_answer(behaviour))),
+    Odd("DNS truncated, whole over TCP", lambda behaviour: Truncated(_answer(behaviour)), ALL_KNOWN),
     WithoutTcp(),
     Odd("DNS answers with wrong ids only", lambda _: WrongId(NXDOMAIN)),
     Spoofed("DNS answers forged with wrong ids, before the true ones", _wrong_ids),
     Spoofed("DNS answers forged from another port, before the true ones", _from_another_port),
-    Odd("DNS answers huge (64 KB, thousands of records)", lambda behaviour: Swollen(_answer(behaviour))),
+    Odd("DNS answers huge (64 KB, thousands of records)", lambda behaviour: Swollen(_answer(behaviour)), ALL_KNOWN),
 )

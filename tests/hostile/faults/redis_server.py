@@ -21,7 +21,7 @@ _ANY: Final = Targets()
 Commands: TypeAlias = tuple[tuple[str | int, ...], ...]
 
 
-class _ProxiedScene(Scene):
+class ProxiedScene(Scene):
     """The service reaches its Redis through a proxy."""
 
     async def prepare(self, stack: AsyncExitStack) -> None:
@@ -35,7 +35,7 @@ class _OfRedis(Fault):
     """All of them may share a scene."""
 
     def scene(self) -> Scene:
-        return _ProxiedScene(settings=_TWO_WORKERS)
+        return ProxiedScene(settings=_TWO_WORKERS)
 
 
 class Killed(_OfRedis):
@@ -100,7 +100,7 @@ def redis_of(scene: Scene) -> RedisServer:
 
 
 def _proxy_of(scene: Scene) -> TcpProxy:
-    assert isinstance(scene, _ProxiedScene)
+    assert isinstance(scene, ProxiedScene)
     return scene.proxy
 
 

@@ -1,0 +1,222 @@
+"""A service that meets everything at once, for long: mixed callers, and random faults one after the other.
+
+soak = Soak(seed=1)
+await soak.run(seconds=1800)
+print(soak.accounts, soak.happened, soak.samples)
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import aiohttp
+import psutil
+
+from tests.hostile.faults import dns_server, redis_server
+from tests.hostile.faults.redis_server import ProxiedScene
+from tests.hostile.harness import DEADLINE, Fault
+from tests.hostile.scene import Scene
+from tests.hostile.soak_callers import Account, Callers
+from tests.lab.load import Judged, Load
+
+RATE: Final = 25.0
+"""Requests a second of the steady load; each cold good domain costs the lab a listening socket for good."""
+_WORKERS: Final = 2
+_CALM: Final = 3.0
+"""Seconds after a fault from which on it is calm: what is under way then is the load's alone."""
+_LASTS: Final = (1.0, 3.0)
+_PAUSE: Final = (4.0, 7.0)
+_SAMPLE: Final = 1.0
+_HARVEST: Final = 5.0
+_UNNOTICED: Final = 1.0
+"""Seconds after a worker's death in which a caller may still use a connection to it."""
+_SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "server": {"workers": _WORKERS},
+    # Small, so that they are full when it is compared: a cache that fills is no leak.
+    "cache": {"near_entries": 1000},
+    "mx_check": {"verify_greeting": True, "read_timeout": 1.0},
+    "improvements": {"slow_greeting": 0.5, "greeting_patience": 10.0},
+}
+
+
+class _SoakScene(ProxiedScene):
+    def __init__(self) -> None:
+        super().__init__(settings=_SETTINGS)
+
+    def settings(self) -> dict[str, Any]:
+        made = super().settings()
+        return made | {"cache": {"url": self.cache_url()} | made["cache"]}
+
+
+class _YoungestWorker(Fault):
+    """A fault of the youngest worker: the oldest one is to grow old, so that what grows in it shows."""
+
+    def __init__(self, name: str, begins: signal.Signals, ends: signal.Signals | None) -> None:
+        self.name = name
+        self._begins = begins
+        self._ends = ends
+
+    async def begin(self, scene: Scene, load: Load) -> None:
+        self._pid = workers(scene)[-1].pid
+        os.kill(self._pid, self._begins)
+
+    async def end(self, scene: Scene, load: Load) -> None:
+        if self._ends:
+            os.kill(self._pid, self._ends)
+
+
+class _Reload(Fault):
+    name = "reload (SIGHUP)"
+
+    async def begin(self, scene: Scene, load: Load) -> None:
+        os.kill(scene.service.pid, signal.SIGHUP)
+
+    async def end(self, scene: Scene, load: Load) -> None:
+        """It ends by itself."""
+
+
+KILLED: Final = _YoungestWorker("a worker killed (-9)", signal.SIGKILL, None)
+FAULTS: Final[tuple[Fault, ...]] = (
+    *redis_server.FAULTS,
+    *dns_server.FAULTS,
+    KILLED,
+    _YoungestWorker("a worker hangs (SIGSTOP)", signal.SIGSTOP, signal.SIGCONT),
+    _Reload(),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the service holds, `at` so many seconds after the start. `oldest`: of the oldest worker alone, in octets."""
+
+    at: float
+    calm: bool
+    rss: int
+    oldest: int
+    descriptors: int
+    threads: int
+    tasks: int
+    lingering: int
+
+
+def workers(scene: Scene) -> list[psutil.Process]:
+    """Return the workers, the oldest first."""
+    return sorted(psutil.Process(scene.service.pid).children(), key=lambda child: child.create_time())
+
+
+class Soak:
+    """One run. Everything that is random comes from the seed, but for how long things take."""
+
+    def __init__(self, seed: int, *, rate: float = RATE) -> None:
+        self._rng = random.Random(seed)
+        self._rate = rate
+        self._deaths: list[float] = []
+        self._last_fault = 0.0
+        self._is_broken = False
+        self.steady = {mix: Account() for mix in ("warm", "cold", "again")}
+        self.happened: Counter[str] = Counter()
+        self.samples: list[Sample] = []
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """What became of every request, by what asked."""
+        return self.steady | self._callers.accounts
+
+    async def run(self, seconds: float) -> None:
+        """Run for so long. Raises AssertionError when the service is not sound in the end, or leaves a lock."""
+        async with _SoakScene() as scene:
+            self._callers = Callers(scene, random.Random(self._rng.random()), DEADLINE, self._may_be_lost)
+            load = Load(scene.service.url, scene.senders, rate=self._rate, deadline=DEADLINE)
+            self._began = time.monotonic()
+            async with load.flowing():
+                assert await load.all_true(10, within=10), "not sound before the first fault"
+                beside = [
+                    asyncio.create_task(work)
+                    for work in (self._callers.run(), self._sample(scene), self._harvest(scene, load))
+                ]
+                try:
+                    await self._break(scene, load, self._began + seconds)
+                    assert await load.all_true(50, within=20), "not sound after the last fault"
+                finally:
+                    for task in beside:
+                        task.cancel()
+                    ended = await asyncio.gather(*beside, return_exceptions=True)
+            self._fold(load)
+            for one in ended:
+                if isinstance(one, Exception):
+                    raise one
+            before, crash, after = scene.service.log.partition("Traceback")
+            assert not crash, before[-1000:] + crash + after[:4000]
+            # With greetings read a lock lives longer than the harness waits; every one of them is looked at anew.
+            await asyncio.sleep(4.0)
+            assert await scene.stuck_locks() == []
+
+    async def _break(self, scene: Scene, load: Load, end: float) -> None:
+        while time.monotonic() < end:
+            fault = self._rng.choice(FAULTS)
+            self._is_broken = True
+            await fault.begin(scene, load)
+            if fault is KILLED:
+                self._deaths.append(time.monotonic())
+            await load.flow(self._rng.uniform(*_LASTS))
+            await fault.end(scene, load)
+            self._is_broken, self._last_fault = False, time.monotonic()
+            self.happened[fault.name] += 1
+            await load.flow(self._rng.uniform(*_PAUSE))
+            await fault.restore(scene)
+
+    def _may_be_lost(self, began: float, ended: float) -> bool:
+        return any(began - _UNNOTICED <= death <= ended for death in self._deaths)
+
+    async def _sample(self, scene: Scene) -> None:
+        while True:
+            calm = not self._is_broken and time.monotonic() - self._last_fault > _CALM
+            with suppress(psutil.NoSuchProcess, OSError, aiohttp.ClientError):  # a worker has just gone
+                self.samples.append(await self._sampled(scene, calm))
+            await asyncio.sleep(_SAMPLE)
+
+    async def _sampled(self, scene: Scene, calm: bool) -> Sample:
+        told = await scene.service.metrics()
+        family = [psutil.Process(scene.service.pid), *workers(scene)]
+        return Sample(
+            round(time.monotonic() - self._began, 1),
+            calm and len(family) == 1 + _WORKERS,
+            sum(process.memory_info().rss for process in family),
+            family[1].memory_info().rss,
+            sum(process.num_fds() for process in family),
+            sum(process.num_threads() for process in family),
+            int(told.value("mxcheck_background_tasks")),
+            int(told.value("mxcheck_lingering_probes")),
+        )
+
+    async def _harvest(self, scene: Scene, load: Load) -> None:
+        """Count what has been answered, and forget it: the lab is not to grow either."""
+        while True:
+            await asyncio.sleep(_HARVEST)
+            self._fold(load, keep=_HARVEST)
+            scene.dns.asked.clear()
+
+    def _fold(self, load: Load, keep: float = 0.0) -> None:
+        """Take every request into account that has ended; `keep`: but those sent in the last seconds."""
+        young = time.monotonic() - keep
+        ended = [one for one in load.requests if one.ended is not None and one.sent < young]
+        for one in ended:
+            assert one.ended is not None
+            judged = one.judged(load.patience)
+            self.steady[one.mix].add(judged, asdict(one), lost=self._may_be_lost(one.sent, one.ended))
+        # In place, since who waits for replies looks at this list.
+        load.requests[:] = [one for one in load.requests if one.ended is None or one.sent >= young]
+
+    def bad(self) -> dict[str, list[str]]:
+        """Return samples of what failed or was answered wrong, by what asked."""
+        return {
+            name: account.samples
+            for name, account in self.accounts.items()
+            if account.counts[Judged.FAILED] or account.counts[Judged.WRONG]
+        }
