@@ -44,13 +44,15 @@ async def served(protocol: type[asyncio.Protocol] = Us, **server: Any) -> AsyncI
 
 
 async def test_a_service_with_tls(tmp_path: Path) -> None:
-    async with served(**Pki(tmp_path).settings) as server:
+    secure: dict[str, Any] = {**Pki(tmp_path).settings}
+    async with served(**secure) as server:
         assert await examine_port(server) == OURS
 
 
 async def test_one_that_does_not_let_us_in_is_asked_at_its_socket(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
-    for guard in ({"allow": ["192.0.2.1"]}, pki.settings | {"tls_client_ca": str(pki.ca)}):
+    guards: list[dict[str, Any]] = [{"allow": ["192.0.2.1"]}, pki.settings | {"tls_client_ca": str(pki.ca)}]
+    for guard in guards:
         async with served(**guard) as server:
             facts = await examine_port(server)
             assert facts.listening is Listening.GUARDED
