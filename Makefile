@@ -18,11 +18,11 @@ serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
 
 # The decisions are held to the last branch by their own tests, not by what else happens to pass through them.
 core-coverage: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q tests/unit tests/property --cov=mxcheck_service.core --cov-fail-under=100
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/property --cov=mxcheck_service.core --cov-fail-under=100
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from mxcheck_service.prober import SmtpProber, TcpDialer
 from tests.lab.mta import Exim, Postfix
 from tests.lab.mta_client import PostfixClient
 from tests.lab.smtp import Peer, SmtpPeers
-from tests.lab.smtp_scripts import Close, Send, Stay
+from tests.lab.smtp_scripts import Close, Expect, Send, Stay
 from tests.lab.sockets import free_port
 
 _ADDRESS = "127.0.0.253"
@@ -101,7 +101,7 @@ async def test_postfix_agrees(postfix_client: PostfixClient, smtp_peers: SmtpPee
 @pytest.mark.parametrize("name", GREETINGS)
 async def test_what_is_read_to_its_end(name: str, smtp_peers: SmtpPeers) -> None:
     greeting, verdict = GREETINGS[name]
-    peer = smtp_peers.add((Send(greeting), Stay()))
+    peer = smtp_peers.add((Send(greeting), Expect(b"QUIT\r\n"), Close()))
     assert str((await probe(peer.address, smtp_peers.port, quit_after=True)).outcome) == verdict
     await peer.wait_ended()
     assert peer.received == (b"QUIT\r\n" if verdict == "gd" else b"")
