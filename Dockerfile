@@ -43,7 +43,8 @@ USER 65532:65532
 EXPOSE 11340
 STOPSIGNAL SIGTERM
 # At the unix socket when the environment names one, which is the only way in for it where callers need a certificate or
-# an address; else over TCP, with TLS when there is a certificate. Not urllib: that would ask a proxy of the environment.
+# an address; else over TCP, with TLS when there is a certificate, which is
+# this container's own, whatever name is in it. Not urllib: that would ask a proxy of the environment.
 # Kubernetes has probes of its own, and ignores this.
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s CMD ["python3", "-c", "\
 import http.client, os, socket, ssl, sys\n\
@@ -57,7 +58,6 @@ else:\n\
     place = '127.0.0.1', int(os.environ.get('MXCHECK_SERVER__PORT', 11340))\n\
     service = http.client.HTTPConnection(*place, timeout=2)\n\
     if 'MXCHECK_SERVER__TLS_CERT' in os.environ:\n\
-        # It is this container's own, whatever name is in it.\n\
         anyone = ssl._create_unverified_context()\n\
         service = http.client.HTTPSConnection(*place, timeout=2, context=anyone)\n\
 service.request('GET', '/healthz')\n\

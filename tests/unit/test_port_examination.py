@@ -44,8 +44,8 @@ async def served(protocol: type[asyncio.Protocol] = Us, **server: Any) -> AsyncI
 
 
 async def test_a_service_with_tls(tmp_path: Path) -> None:
-    server_settings: dict[str, Any] = Pki(tmp_path).settings
-    async with served(**server_settings) as server:
+    secure: dict[str, Any] = {**Pki(tmp_path).settings}
+    async with served(**secure) as server:
         assert await examine_port(server) == OURS
 
 
