@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import json
 import socket
+import sys
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -115,12 +116,20 @@ async def watched(url: str, waits: list[float]) -> None:
             await asyncio.sleep(_LOOK)
 
 
+async def idle(service: Service) -> None:
+    """Wait until nothing of a load is left."""
+    while (await service.metrics()).value("mxcheck_background_tasks"):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_LOOK)
+
+
 def cold(stage: Stage, seconds: float) -> dict[str, dict[str, float]]:
     """The peak, and what so many times it come to."""
     url, pid = stage.service.url, stage.service.pid
     before = cpu_seconds(pid)
     closed = uvloop.run(saturate(url, stage.bodies(), connections=_AT_ONCE, seconds=seconds))
     found = {"peak": stage.told(closed, cpu_seconds(pid) - before)}
+    if not found["peak"]["goodput"]:
+        sys.exit("No check has ended within its deadline: the machine is too busy.")
     for factor in FACTORS:
         before, waits = cpu_seconds(pid), list[float]()
 
@@ -137,7 +146,7 @@ def cold(stage: Stage, seconds: float) -> dict[str, dict[str, float]]:
         told["of_peak_by_cpu"] = (told["goodput"] / told["cores"]) / (found["peak"]["goodput"] / found["peak"]["cores"])
         told["health_max"] = max(waits, default=float("nan"))
         found[f"{factor}x"] = told
-        time.sleep(stage.deadline)
+        asyncio.run(idle(stage.service))
     return found
 
 
