@@ -18,9 +18,9 @@ _HEADERS: Final = "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'applicati
 _DONE: Final = """
 done = function(summary, latency, requests)
   local errors = summary.errors
-  print(string.format('{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d}',
+  print(string.format('{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d, "refused": %d}',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+    errors.connect + errors.read + errors.write + errors.timeout, errors.status))
 end
 """
 WARM: Final = (b"MX_GOOD", b'"cached":true')
@@ -32,12 +32,13 @@ _LENGTH: Final = re.compile(rb"^content-length: *(\d+)\r$", re.IGNORECASE | re.M
 
 
 class Load(NamedTuple):
-    """What wrk saw; latencies are seconds."""
+    """What wrk saw; latencies are seconds. `refused`: how many of the requests had an answer not 200."""
 
     requests: int
     seconds: float
     p50: float
     p99: float
+    refused: int = 0
 
     @property
     def rate(self) -> float:
@@ -56,8 +57,9 @@ def varied(chunk: str) -> str:
     )
 
 
-def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
-    """Send requests for so long, by one thread on the other core. Raises RuntimeError for an answer not 200."""
+def wrk(url: str, script: str, *, connections: int, seconds: int, refusals: bool = False) -> Load:
+    """Send requests for so long, by one thread on the other core. Raises RuntimeError for an answer not 200, unless
+    there may be `refusals`."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script + _DONE)
         file.flush()
@@ -66,7 +68,7 @@ def wrk(url: str, script: str, *, connections: int, seconds: int) -> Load:
         for _ in range(_ATTEMPTS):
             run = subprocess.run(["taskset", "-c", str(OTHER_CORE), *argv], capture_output=True, text=True, check=True)
             found = json.loads(run.stdout.splitlines()[-1])
-            if found.pop("errors"):
+            if found.pop("errors") or (found["refused"] and not refusals):
                 break
             # None at all: the machine stood still, which says nothing about the server.
             if found["requests"]:

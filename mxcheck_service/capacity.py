@@ -17,8 +17,12 @@ from mxcheck_service.core.model import Source
 FEW: Final = len(Source)
 """Most domains of an ordinary message: one of each source."""
 TOGETHER: Final = 8
-"""Lookups under way at once of all requests that have more. So few that they share the processor with the others, and
-do not take it; enough to keep it busy."""
+"""Lookups under way at once, however busy the processor is, of all requests that have more. So few that they share it
+with the others, and do not take it."""
+MOST_TOGETHER: Final = 64
+"""So many where they wait for the network only."""
+_BUSY: Final = 0.7
+"""Share of the time that the processor works, past which those that have more are to leave it to the others."""
 
 _LATE: Final = 0.03
 """Seconds; lookups take less than one all told where the loop is no later than that."""
@@ -41,7 +45,8 @@ class Places:
 
     def __init__(self, most: float = math.inf, *, together: int = TOGETHER) -> None:
         self._most = self.limit = most
-        self._free = together
+        self.together = together
+        self._in_turn = 0
         self._lines: deque[deque[asyncio.Future[None]]] = deque()
         self.few = 0
         """Lookups of ordinary messages that are under way."""
@@ -56,8 +61,9 @@ class Places:
         """Whether an ordinary message would be refused."""
         return self.few >= self.limit
 
-    def adapt(self, late: float) -> None:
-        """Take what the event loop tells, some times a second: how late it is, in seconds.
+    def adapt(self, late: float, busy: float) -> None:
+        """Take what the event loop tells, some times a second: how many seconds late it is, and which share of the time
+        it has worked.
 
         A lookup needs a dozen turns of the loop, so what counts is how long one lasts. Nothing is lost by having fewer
         under way once the processor is what they wait for; where they wait for the network, no turn lasts long.
@@ -66,6 +72,8 @@ class Places:
             self.limit = max(self.limit * _LESS, min(_LEAST, self._most))
         else:
             self.limit = min(self.limit * _MORE, self._most)
+        self.together = max(self.together - 1, TOGETHER) if busy > _BUSY else min(self.together + 1, MOST_TOGETHER)
+        self._call()
 
     def take(self, count: int) -> "Taken":
         """Take on so many lookups of one request; raises Overloaded."""
@@ -75,8 +83,8 @@ class Places:
 
     async def enter(self, line: deque[asyncio.Future[None]]) -> None:
         """Wait for a place: in its own line, and the lines are served in turn."""
-        if self._free:
-            self._free -= 1
+        if self._in_turn < self.together:
+            self._in_turn += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.append(turn)
@@ -90,16 +98,20 @@ class Places:
             raise
 
     def leave(self) -> None:
-        """Give the place to the next one."""
-        while self._lines:
+        """Leave the place to the next one."""
+        self._in_turn -= 1
+        self._call()
+
+    def _call(self) -> None:
+        """Tell those whose turn it is, as long as there are places."""
+        while self._lines and self._in_turn < self.together:
             line = self._lines.popleft()
             turn = line.popleft()
             if line:
                 self._lines.append(line)
             if not turn.done():
                 turn.set_result(None)
-                return
-        self._free += 1
+                self._in_turn += 1
 
 
 class Taken:

@@ -75,7 +75,9 @@ class Metrics(Collector):
         self.near_cache_misses = Counter("mxcheck_near_cache_misses", "Reads that went on to Redis.")
         self.near_cache_evictions = Counter("mxcheck_near_cache_evictions", "Entries that made room for others.")
         self.near_cache_entries = Gauge("mxcheck_near_cache_entries", "Entries in the near cache.")
-        self.background_tasks = Gauge("mxcheck_background_tasks", "Lookups and attempts under way, waited for or not.")
+        self.background_tasks = Gauge(
+            "mxcheck_background_tasks", "Lookups and what belongs to them, waited for or not."
+        )
         self.dns_answers = Counter("mxcheck_dns_answers", "DNS questions, by result.", type=DNS_TYPES, result=DnsResult)
         self.dns_failures_in_a_row = Gauge("mxcheck_dns_failures_in_a_row", "DNS questions failed since an answer.")
         self.probes = Counter("mxcheck_probes", "Probes of mail servers, by verdict.", family=FAMILIES, verdict=Verdict)

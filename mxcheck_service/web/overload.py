@@ -41,8 +41,9 @@ class Lag:
         """
         return self._before + (now - self._due if now > self._due else 0.0)
 
-    async def watch(self, tell: Callable[[float], None]) -> None:
-        """Keep looking, for ever, and tell each time how late it was by its own doing: others use the processor."""
+    async def watch(self, tell: Callable[[float, float], None]) -> None:
+        """Keep looking, for ever, and tell each time how late it was by its own doing, since others use the processor,
+        too; and which share of the time it has worked."""
         while True:
             self._due, used = time.monotonic() + _BEAT, time.thread_time()
             await asyncio.sleep(_BEAT)
@@ -50,7 +51,7 @@ class Lag:
             # What has come while the loop stood still is read in the next turns: it is forgotten by and by.
             before = max(late, self._before / 2)
             self._before = before if before > _BEAT else 0.0
-            tell(min(late, used))
+            tell(min(late, used), used / (_BEAT + late))
 
 
 class Refusal(web.Response):

@@ -98,6 +98,15 @@ def test_scale(tmp_path: Path) -> None:
     assert found["near"]["1000"]["redis_commands_per_hit"] < 0.1
 
 
+def test_overload(tmp_path: Path) -> None:
+    find_program("knotd")
+    found = results(tmp_path, "overload", "--seconds", "1", "--domains", "50000", "--deadline-ms", "4000")
+    assert found["cold"].keys() == {"peak", "1x", "2x", "5x"}
+    assert found["cold"]["peak"]["goodput"] > 0
+    assert found["fairness"].keys() == {"alone", "beside many"}
+    assert found["refusal"]["refused"] > 0
+
+
 def test_reload(tmp_path: Path) -> None:
     found = results(tmp_path, "reload", "--entries", "1000", "--rate", "50", "--rounds", "1")
     assert found["p99_of_idle"].keys() == {"exclude_domains", "bad_ips"}

@@ -112,17 +112,19 @@ async def test_a_request_that_is_turned_away_has_a_line_without_what_it_held(
         assert {name: line[name] for name in names if name in line} == shown
 
 
-async def test_load_that_is_shed_and_a_missing_token_have_a_line(
+async def test_load_that_is_shed_has_one_line_for_all_and_a_missing_token_has_one_each(
     logging_service: LoggingService, late: asyncio.Event
 ) -> None:
     with logging_service(server={"max_concurrent_requests": 1}) as service:
         waiting = asyncio.create_task(service.check({"sender": "a@late.test"}))
         await lookups(service, 1)
-        assert (await service.check({})).status == 503
+        for number in range(3):
+            assert (await service.check({"sender": f"a@other{number}.test"})).status == 503
         late.set()
         await waiting
-        refused = [line["status"] for line in checks(service.log, "json") if line["message"] == "check refused"]
-    assert refused == [503]
+        told = [line["message"] for line in lines(service.log, "json") if line["level"] == "warning"]
+        assert not [line for line in checks(service.log, "json") if line["message"] == "check refused"]
+    assert [line.partition(";")[0] for line in told] == ["overloaded: 1 checks refused with 503"]
     with logging_service(server={"auth_token": "the-token-of-this-test"}) as service:
         assert (await service.check({})).status == 401
         (line,) = checks(service.log, "json")

@@ -13,7 +13,7 @@ import pytest
 
 from mxcheck_service import app as composition
 from mxcheck_service.app import _TASKS, BACKGROUND
-from mxcheck_service.capacity import TOGETHER
+from mxcheck_service.capacity import TOGETHER, Places
 from mxcheck_service.web.gate import STATE, State
 from mxcheck_service.web.overload import Lag
 from tests.lab import dns_behaviours as dns
@@ -63,6 +63,7 @@ def silent(dns_server: DnsServer) -> Silent:
 def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine of the tests is, the loop is late when a test says so."""
     monkeypatch.setattr(Lag, "at", lambda self, now: 0.0)
+    monkeypatch.setattr(Places, "adapt", lambda self, late, busy: None)
 
 
 class Late:

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from mxcheck_service.capacity import FEW, TOGETHER, Overloaded, Places, Taken
+from mxcheck_service.capacity import FEW, MOST_TOGETHER, TOGETHER, Overloaded, Places, Taken
 from tests.unit.fakes import soon
 
-LATE, IN_TIME = 0.05, 0.001
+LATE, IN_TIME = (0.05, 1.0), (0.001, 0.1)
 
 
 class Order:
@@ -117,13 +117,13 @@ async def test_a_place_is_not_lost_with_who_held_or_awaited_it() -> None:
 
 def test_fewer_are_taken_on_while_the_loop_is_late_and_soon_all_again() -> None:
     places = Places(1000)
-    places.adapt(LATE)
+    places.adapt(*LATE)
     assert 700 < places.limit < 1000
     for _ in range(50):
-        places.adapt(LATE)
+        places.adapt(*LATE)
     assert places.limit == 64
     for _ in range(60):
-        places.adapt(IN_TIME)
+        places.adapt(*IN_TIME)
     assert places.limit == 1000
 
 
@@ -131,6 +131,30 @@ def test_a_small_bound_is_kept_and_none_stays_none() -> None:
     small, none = Places(3), Places()
     for places in (small, none):
         for _ in range(100):
-            places.adapt(LATE)
+            places.adapt(*LATE)
     assert small.limit == 3
     assert none.limit == math.inf
+
+
+async def test_who_has_more_gets_more_places_while_the_processor_has_time() -> None:
+    places, order = Places(), Order()
+    order.start(places.take(100), *names("a", 100))
+    await soon()
+    assert len(order.begun) == TOGETHER
+    for more in (1, 2):
+        places.adapt(*IN_TIME)
+        await soon()
+        assert len(order.begun) == TOGETHER + more
+    for _ in range(100):
+        places.adapt(*IN_TIME)
+    await soon()
+    assert len(order.begun) == MOST_TOGETHER
+    # Fewer again: none is taken away, and as many have to end before the next one begins.
+    for _ in range(100):
+        places.adapt(*LATE)
+    assert places.together == TOGETHER
+    for number in range(MOST_TOGETHER - TOGETHER):
+        await order.end(f"a{number}")
+    assert len(order.begun) == MOST_TOGETHER
+    await order.end(f"a{MOST_TOGETHER - TOGETHER}")
+    assert len(order.begun) == MOST_TOGETHER + 1
