@@ -215,7 +215,7 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
             app = application(settings, library, reread, member.metrics, member.reload_others, door.certificates)
         runner = Runner(app, settings.server, shutdown_timeout=LAST_WORDS)
         await runner.setup()
-        assert runner.server
+        assert runner.server is not None  # one without connections is false
         loop.add_signal_handler(signal.SIGHUP, app[STATE].reloader.ask)
         _calm_collector()
         close = door.open(runner.server)
