@@ -5,6 +5,7 @@ It judges as the reference does; how it does by default is tested in test_tolera
 
 import asyncio
 import contextlib
+import os
 import resource
 import socket
 import time
@@ -203,3 +204,16 @@ async def test_a_connection_made_while_this_process_did_not_run_is_one() -> None
         await asyncio.sleep(0)
         time.sleep(0.1)  # noqa: ASYNC251 - the event loop is to be held up
         (await connecting).close()
+
+
+async def test_no_room_for_a_socket_is_told_apart_from_faults_of_the_network() -> None:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, allowed[1]))
+    try:
+        with pytest.raises(ConnectError) as error:
+            await TcpDialer().connect("127.0.0.1", 25, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert error.value.problem is ConnectProblem.EXHAUSTED

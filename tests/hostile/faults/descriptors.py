@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import psutil
-
 from tests.hostile.harness import Fault
 from tests.hostile.scene import Scene
 from tests.lab.load import Load
@@ -21,8 +19,8 @@ _REQUEST: Final = b"GET /healthz HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\
 
 
 class Exhausted(Fault):
-    """`busy` is the share of a core that the service used meanwhile; `said`, what it logged; `late`, the replies to
-    those who came meanwhile."""
+    """`busy` is the share of the time in which the service had something to do; `said`, what it logged meanwhile;
+    `late`, the replies to those who came meanwhile."""
 
     name = "no file descriptors left"
 
@@ -30,12 +28,12 @@ class Exhausted(Fault):
         self._callers = ExitStack()
         for _ in range(_IDLE):
             await self._connect(scene)
-        self._process = psutil.Process(scene.service.pid)
-        self._allowed = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
-        free = next(number for number in range(self._allowed[0]) if number not in _open(self._process.pid))
+        self._pid = scene.service.pid
+        self._allowed = resource.prlimit(self._pid, resource.RLIMIT_NOFILE)
+        free = next(number for number in range(self._allowed[0]) if number not in _open(self._pid))
         self._before = len(scene.service.log)
-        self._used, self._since = self._cpu_seconds(), asyncio.get_running_loop().time()
-        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (free, self._allowed[1]))
+        self._used, self._since = self._busy_seconds(), asyncio.get_running_loop().time()
+        resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (free, self._allowed[1]))
         waiting = [await self._connect(scene) for _ in range(_WAITING)]
         for _, writer in waiting:
             writer.write(_REQUEST)
@@ -43,9 +41,9 @@ class Exhausted(Fault):
 
     async def end(self, scene: Scene, load: Load) -> None:
         seconds = asyncio.get_running_loop().time() - self._since
-        self.busy = (self._cpu_seconds() - self._used) / seconds
+        self.busy = (self._busy_seconds() - self._used) / seconds
         self.said = scene.service.log[self._before :]
-        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, self._allowed)
+        resource.prlimit(self._pid, resource.RLIMIT_NOFILE, self._allowed)
         async with asyncio.timeout(2):
             self.late = await asyncio.gather(*self._replies)
         self._callers.close()
@@ -56,9 +54,10 @@ class Exhausted(Fault):
         self._callers.callback(writer.close)
         return reader, writer
 
-    def _cpu_seconds(self) -> float:
-        times = self._process.cpu_times()
-        return times.user + times.system
+    def _busy_seconds(self) -> float:
+        """Return for how long the main thread has run, or waited for a core that others had (proc(5), schedstat)."""
+        ran, waited, _ = Path(f"/proc/{self._pid}/schedstat").read_text().split()
+        return (int(ran) + int(waited)) / 1e9
 
 
 def _open(pid: int) -> set[int]:
