@@ -70,8 +70,10 @@ class Connection(RequestHandler):
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for a head."""
-        return self._waiter is not None and not self._waiter.done()
+        """Whether it waits for a head, or is about to: of many that are accepted at once, none does so far."""
+        if self._waiter is None:
+            return not self.served and not self._messages
+        return not self._waiter.done()
 
     @property
     def spare(self) -> bool:

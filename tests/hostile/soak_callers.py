@@ -23,7 +23,7 @@ _BAD_REQUESTS: Final[Sequence[tuple[bytes, Sequence[int]]]] = (
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40) + b"\r\n\r\n", (400,)),
     (b"GET / HTTP/9.9\r\n\r\n", (400, 505)),
     (b"POST /v1/check HTTP/1.1\r\nHost: lab\r\nContent-Length: nine\r\n\r\n", (400,)),
-    (b"GET /v1/check?sender=" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: lab\r\n\r\n", (400, 414)),
+    (b"GET /v1/check?sender=" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: lab\r\n\r\n", (400, 414, 431)),
     (b"GET /healthz HTTP/1.1\r\nHost: lab\r\n" + b"".join(b"x%d: y\r\n" % n for n in range(40_000)), (400, 431)),
     (b"POST /v1/check HTTP/1.1\r\n" + _HEADER + b"Content-Length: 9\r\n\r\n{not json", (400,)),
     (b"POST /v1/check HTTP/1.1\r\n" + _HEADER + b'Content-Length: 12\r\n\r\n{"sendr": 1}', (422,)),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,13 +21,13 @@ _SLOW: Final = 0.4
 
 
 class WorkerKilled(Fault):
-    """`under_way` are the requests that were so when it was killed, in whosever hands."""
+    """`under_way` are the requests that were so when it was killed, in whosever hands; `killed` is when that was."""
 
     name = f"one of {_WORKERS} workers killed (-9)"
     targets = Targets(
         failed=20,
         why="What the killed worker had in hand is lost with it, and so is what came over its connections before their"
-        " end was noticed. No other request is: the test holds each failure to those under way at that moment.",
+        " end was noticed. No other request is: the test holds each failure to that moment.",
     )
 
     def scene(self) -> Scene:
@@ -36,7 +37,7 @@ class WorkerKilled(Fault):
         scene.dns.through = lambda behaviour: Delayed(behaviour, seconds=_SLOW)
         await load.flow(2 * _SLOW)
         scene.dns.through = lambda behaviour: behaviour
-        self.under_way = _under_way(load)
+        self.under_way, self.killed = _under_way(load), time.monotonic()
         os.kill(min(_workers(scene)), signal.SIGKILL)
 
     async def end(self, scene: Scene, load: Load) -> None:

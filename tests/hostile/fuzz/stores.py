@@ -131,6 +131,11 @@ class _Told:
     def client(self, _node: cache_url.Address) -> Self:
         return self
 
+    def link(self, _node: cache_url.Address) -> Self:
+        return self
+
+    answers = True
+
     async def execute_command(self, *_command: str) -> Any:
         return self._rows
 
