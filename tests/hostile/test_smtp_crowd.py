@@ -105,9 +105,9 @@ async def test_who_has_a_verdict_gives_way_to_who_has_none(kind: str, lab: Lab) 
         for part in (waiting[: SEATS // 2], waiting[SEATS // 2 :]):
             assert await verdicts(asked, part) == Counter(gd=len(part))
         held = asked.sockets() - before
-        found = await asyncio.gather(*(asked.verdict(lab.domain("good", number)) for number in range(SEATS // 2)))
+        found = await asyncio.gather(*(asked.verdict(lab.domain("good", number)) for number in range(SEATS)))
         assert found == ["gd"] * len(found)
-        assert held >= SEATS, "all seats were taken"
+        assert held > SEATS // 2, "most seats were taken"
 
 
 async def test_there_are_descriptors_left_for_everybody_else(lab: Lab) -> None:
