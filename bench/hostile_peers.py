@@ -9,8 +9,8 @@ is said, since that is where a peer can do most.
     stream   one message after the other at a fixed rate, so that there is processor left for others
     flood    900 messages at a time, as fast as they are answered, until each host has its verdict
 
-Each candidate has a service of its own with a core of its own; Redis, DNS server, peers and callers share the other.
-Needs redis-server and knot.
+Each candidate has a service of its own, with a core of its own; Redis, the DNS server, peers and callers share the
+other. Needs redis-server and knot.
 """
 
 import asyncio
