@@ -47,7 +47,7 @@ class Lag:
 
     async def watch(self, tell: Callable[[float, float], None]) -> None:
         """Keep looking, for ever, and tell each time how late it was by its own doing, since others use the processor,
-        too; and which share of the time it has worked."""
+        too; and which share of the time it has had no rest."""
         while True:
             self._due, used = time.monotonic() + _BEAT, time.thread_time()
             await asyncio.sleep(_BEAT)
@@ -55,7 +55,8 @@ class Lag:
             # What has come while the loop stood still is read in the next turns: it is forgotten by and by.
             before = max(late, self._before / 2)
             self._before = before if before > _BEAT else 0.0
-            share = used / (_BEAT + late)
+            # Late without having worked: others have the processor, and there is no more of it either.
+            share = 1.0 if late > _BEAT / 4 else used / (_BEAT + late)
             self.busy = share > _BUSY
             tell(min(late, used), share)
 

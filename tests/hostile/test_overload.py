@@ -410,7 +410,11 @@ class TestFairness:
             for first in (0, 10, 20)
         ]
         assert found == [(200, ["inflight"] * 10), (503, []), (503, [])]
+        held = asyncio.create_task(ask(client, {"mime_from": addresses(names[30:])}))
+        await until(lambda: state_of(client).active == 1)
         assert await ask(client, {"sender": "a@null.test"}) == (200, ["null"])
+        assert not held.done()
+        assert await held == (503, [])
         silent.answer.set()
         await until_idle(client)
         assert await ask(client, {"mime_from": addresses(names[:10])}) == (200, ["no"] * 10)
