@@ -63,7 +63,7 @@ class Places:
 
     def adapt(self, late: float, busy: float) -> None:
         """Take what the event loop tells, some times a second: how many seconds late it is, and which share of the time
-        it has worked.
+        it has had no rest.
 
         A lookup needs a dozen turns of the loop, so what counts is how long one lasts. Nothing is lost by having fewer
         under way once the processor is what they wait for; where they wait for the network, no turn lasts long.
@@ -75,9 +75,9 @@ class Places:
         self.together = max(self.together - 1, TOGETHER) if busy > _BUSY else min(self.together + 1, MOST_TOGETHER)
         self._call()
 
-    def take(self, count: int) -> "Taken":
-        """Take on so many lookups of one request; raises Overloaded."""
-        if self.full if count <= FEW else self.many >= self._most:
+    def take(self, count: int, *, no_more: bool = False) -> "Taken":
+        """Take on so many lookups of one request; raises Overloaded, and always where there are to be `no_more`."""
+        if no_more or (self.full if count <= FEW else self.many >= self._most):
             raise Overloaded
         return Taken(self, count)
 

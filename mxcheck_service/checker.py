@@ -36,6 +36,9 @@ from mxcheck_service.trace import Step, Trace
 
 _log = logging.getLogger(__name__)
 
+_HELD: Final = 1.0
+"""Seconds until a request with many domains is refused: reading it is what costs, and who is told at once asks again at
+once."""
 _KEPT_REPORTS: Final = 4096
 """So many reports on ordinary messages with remembered domains are kept; the one longest unused goes first."""
 
@@ -240,9 +243,7 @@ class Checker:
 
         One that the end of the service has cancelled is not done either. Raises capacity.Overloaded.
         """
-        if self._background.full:
-            raise Overloaded
-        taken = self._places.take(len(found))
+        taken = await self._taken(len(found), deadline)
         traces = [Trace(self._clock, explain=explain) for _ in found]
         tasks = [
             self._background.spawn(self._look_up_in_turn(candidate.domain, trace, taken))
@@ -264,6 +265,14 @@ class Checker:
                 task.add_done_callback(self._left_behind)
             reports[candidate] = self._report(result, client, origin, seconds, trace.steps)
         return reports
+
+    async def _taken(self, count: int, deadline: float) -> Taken:
+        try:
+            return self._places.take(count, no_more=self._background.full)
+        except Overloaded:
+            if count > FEW:
+                await self._clock.sleep(min(_HELD, deadline))
+            raise
 
     async def _look_up_in_turn(self, domain: str, trace: Trace, taken: Taken) -> tuple[Lookup, float]:
         async with taken.place():

@@ -37,7 +37,7 @@ _WORTH_WAITING: Final = 0.5
 """Part of the deadline; a request that may have waited longer than that for its turn is refused."""
 _UNREAD: Final = 3
 """Finding out whether a check can be answered from memory costs as much again as refusing it. So after each that cannot
-so many are refused unread, as long as the loop is late: the fewer the more of them are warm."""
+so many are refused unread, as long as the loop is busy: the fewer the more of them are warm."""
 _LOOK: Final = 0.01
 """Seconds between two looks at whether the last check is over, while draining."""
 
@@ -185,7 +185,8 @@ class Gate:
     def _shed(self, endpoint: str, request: web.Request, started: float) -> web.Response:
         state, now = self._state, time.monotonic()
         state.metrics.request(endpoint, self._overloaded.status, now - started)
-        self._overloaded.tell(now, len(state.places), state.lag.at(now))
+        if self._overloaded.is_to_be_told(now):
+            self._overloaded.tell(now, len(state.places), state.lag.at(now))
         return self._overloaded.for_request(request)
 
     def _refusal(self, request: web.Request, started: float) -> web.Response | None:
@@ -195,12 +196,11 @@ class Gate:
         if state.phase is not _READY:
             return self._unready()
         late = state.lag.at(started)
-        if late:
-            if late > state.checker.deadline * _WORTH_WAITING:
-                return self._overloaded
-            if self._unread and state.places.full:
-                self._unread -= 1
-                return self._overloaded
+        if late > state.checker.deadline * _WORTH_WAITING:
+            return self._overloaded
+        if self._unread and (late or state.lag.busy) and state.places.full:
+            self._unread -= 1
+            return self._overloaded
         # Who only waits for a body takes nobody's place.
         if state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active:
             return self._overloaded

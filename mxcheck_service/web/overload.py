@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _BEAT: Final = 0.02
 """Seconds between two looks at how late the loop is."""
+_BUSY: Final = 0.7
+"""Share of the time that the loop works."""
 _TELL: Final = 10.0
 """Seconds between two lines of the log about refusals."""
 _DETAIL: Final = "too much is under way; what is asked now would come too late"
@@ -33,6 +35,8 @@ class Lag:
     def __init__(self) -> None:
         self._due = float("inf")
         self._before = 0.0
+        self.busy = False
+        """Whether the loop has hardly been idle of late."""
 
     def at(self, now: float) -> float:
         """Seconds that a request that is begun now (time.monotonic) may have waited; 0 unless the loop is late.
@@ -43,7 +47,7 @@ class Lag:
 
     async def watch(self, tell: Callable[[float, float], None]) -> None:
         """Keep looking, for ever, and tell each time how late it was by its own doing, since others use the processor,
-        too; and which share of the time it has worked."""
+        too; and which share of the time it has had no rest."""
         while True:
             self._due, used = time.monotonic() + _BEAT, time.thread_time()
             await asyncio.sleep(_BEAT)
@@ -51,7 +55,10 @@ class Lag:
             # What has come while the loop stood still is read in the next turns: it is forgotten by and by.
             before = max(late, self._before / 2)
             self._before = before if before > _BEAT else 0.0
-            tell(min(late, used), used / (_BEAT + late))
+            # Late without having worked: others have the processor, and there is no more of it either.
+            share = 1.0 if late > _BEAT / 4 else used / (_BEAT + late)
+            self.busy = share > _BUSY
+            tell(min(late, used), share)
 
 
 class Refusal(web.Response):
@@ -97,14 +104,17 @@ class Refusal(web.Response):
         headers = {hdrs.RETRY_AFTER: "1"}
         return web.Response(status=503, body=content, content_type="application/problem+json", headers=headers)
 
-    def tell(self, now: float, lookups: int, late: float) -> None:
-        """Have the log tell of refusals now and then: a line for each would cost more than they do."""
+    def is_to_be_told(self, now: float) -> bool:
+        """Count a refusal, and say whether the log is to tell of them: a line for each would cost more than they do."""
         self._untold += 1
-        if now >= self._tell_at:
-            _log.warning(
-                "overloaded: %d checks refused with 503; lookups under way: %d, the loop is late by: %.3f s",
-                self._untold,
-                lookups,
-                late,
-            )
-            self._untold, self._tell_at = 0, now + _TELL
+        return now >= self._tell_at
+
+    def tell(self, now: float, lookups: int, late: float) -> None:
+        """Have the log tell of the refusals since the last time."""
+        _log.warning(
+            "overloaded: %d checks refused with 503; lookups under way: %d, the loop is late by: %.3f s",
+            self._untold,
+            lookups,
+            late,
+        )
+        self._untold, self._tell_at = 0, now + _TELL

@@ -63,21 +63,23 @@ def silent(dns_server: DnsServer) -> Silent:
 def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine of the tests is, the loop is late when a test says so."""
     monkeypatch.setattr(Lag, "at", lambda self, now: 0.0)
+    monkeypatch.setattr(Lag, "busy", property(lambda self: False, lambda self, busy: None), raising=False)
     monkeypatch.setattr(Places, "adapt", lambda self, late, busy: None)
 
 
 class Late:
     """In place of the look at the loop: it is as late as the test says."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, busy: bool) -> None:
         self.seconds = seconds
+        self.busy = busy
 
     def at(self, now: float) -> float:
         return self.seconds
 
 
-def make_late(client: Client, seconds: float) -> None:
-    state_of(client).lag = Late(seconds)  # type: ignore[assignment]
+def make_late(client: Client, seconds: float, *, busy: bool = False) -> None:
+    state_of(client).lag = Late(seconds, busy=busy)  # type: ignore[assignment]
 
 
 def state_of(client: Client) -> State:
@@ -122,12 +124,15 @@ class TestShedding:
         assert await asyncio.gather(*waiting) == [(200, ["no"])] * 2
         assert await ask(client, {"sender": "a@null.test"}) == (200, ["null"])
 
-    async def test_in_a_loop_that_is_late_some_are_refused_unread(self, start: StartService) -> None:
+    @pytest.mark.parametrize(("late", "busy"), [(0.001, False), (0, True)])
+    async def test_in_a_loop_that_is_busy_some_are_refused_unread(
+        self, start: StartService, late: float, busy: bool
+    ) -> None:
         """After one that would have had to be looked up three others are, whatever they ask; then one is read again."""
         client = await start(server={"max_concurrent_requests": 1})
         assert [await ask(client, WARM), await ask(client, WARM)] == [(200, ["gd"])] * 2
         state_of(client).places.few = 1
-        make_late(client, 0.001)
+        make_late(client, late, busy=busy)
         assert (await ask(client, WARM))[0] == 200
         assert (await ask(client, {"sender": "a@null.test"}))[0] == 503
         assert [(await ask(client, WARM))[0] for _ in range(5)] == [503, 503, 503, 200, 200]
@@ -405,7 +410,11 @@ class TestFairness:
             for first in (0, 10, 20)
         ]
         assert found == [(200, ["inflight"] * 10), (503, []), (503, [])]
+        held = asyncio.create_task(ask(client, {"mime_from": addresses(names[30:])}))
+        await until(lambda: state_of(client).active == 1)
         assert await ask(client, {"sender": "a@null.test"}) == (200, ["null"])
+        assert not held.done()
+        assert await held == (503, [])
         silent.answer.set()
         await until_idle(client)
         assert await ask(client, {"mime_from": addresses(names[:10])}) == (200, ["no"] * 10)

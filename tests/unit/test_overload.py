@@ -27,7 +27,7 @@ async def test_a_loop_that_stands_still_is_late() -> None:
     await until(lambda: bool(told))
     late, busy = told[0]
     assert late >= 0.08
-    assert 0 < busy <= 1.1
+    assert (busy, lag.busy) == (1, True)
     # What has come meanwhile is begun now.
     assert lag.at(time.monotonic()) >= 0.08
     watching.cancel()
@@ -69,7 +69,8 @@ def test_refusals_are_told_together(caplog: pytest.LogCaptureFixture) -> None:
     refusal = Refusal(75)
     with caplog.at_level(logging.WARNING):
         for now in (100.0, 101.0, 109.9, 110.1, 111.0):
-            refusal.tell(now, 7, 0.25)
+            if refusal.is_to_be_told(now):
+                refusal.tell(now, 7, 0.25)
     told = [record.getMessage() for record in caplog.records]
     assert [line.split(":")[1].split()[0] for line in told] == ["1", "3"]
     assert "lookups under way: 7, the loop is late by: 0.250 s" in told[0]
