@@ -33,11 +33,19 @@ def save(arguments: argparse.Namespace, results: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": _machine(),
         "options": chosen,
         "results": results,
     }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Put a run behind those in a result file, with the machine it ran on; each has been written when the next begins."""
+    content = json.loads(path.read_text()) if path.exists() else {"runs": []}
+    content["machine"] = _machine()
+    content["runs"].append(row)
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -55,7 +63,7 @@ def percentile(values: Iterable[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit, and whether what is measured differs from it; result files and what is made of them do not count."""
     git = ("git", "-C", str(RESULTS.parents[1]))
     commit = subprocess.run(
