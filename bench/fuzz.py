@@ -9,7 +9,6 @@ the result file gets a row for each run, the CPU seconds among it. What breaks s
 afterwards: it belongs into tests/hostile/corpus/NAME, and the run goes on without it.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -46,14 +45,13 @@ def fuzz(name: str, seconds: int, folder: Path) -> dict[str, Any]:
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "bench.fuzzer", name, str(findings), str(grown), str(seeds),
+            "nice", "-n", str(_NICE), sys.executable, "-m", "bench.fuzzer", name, str(findings), str(grown), str(seeds),
             *([str(kept)] if kept.is_dir() else []),
             f"-max_total_time={seconds}", f"-max_len={target.longest}", f"-timeout={_LONGEST_INPUT_SECONDS}",
             f"-rss_limit_mb={_MOST_MEMORY}", f"-artifact_prefix={findings}/", f"-dict={words}", "-print_final_stats=1",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: os.nice(_NICE),
         text=True,
         errors="replace",
     )  # fmt: skip

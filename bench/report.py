@@ -42,7 +42,7 @@ def save(arguments: argparse.Namespace, results: Mapping[str, Any]) -> None:
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Put a run behind those in a result file, with the machine it ran on; each has been written when the next begins."""
+    """Put a run behind those in a result file, with the machine it ran on."""
     content = json.loads(path.read_text()) if path.exists() else {"runs": []}
     content["machine"] = _machine()
     content["runs"].append(row)

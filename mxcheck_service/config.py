@@ -49,6 +49,8 @@ _SECTIONS: Mapping[str, frozenset[str]] = {
     "improvements": frozenset(field.name for field in dataclasses.fields(Improvements)),
     "maps": frozenset(MapsSettings.model_fields),
 }
+_NO_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises for what it cannot read: only some of it is its own, `!!bool x` is a KeyError."""
 _DEPRECATED = {"timeout": "connect_timeout", "wait_for_greeting": "verify_greeting"}
 _ADAPTER = TypeAdapter(Settings)
 _SECRETS = frozenset({"auth_token", "admin_token"})
@@ -225,7 +227,7 @@ def _read_file(path: Path, problems: _Problems) -> dict[str, Any]:
         tree = {} if node is None else loader.construct_document(node)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except _NO_YAML as error:
         raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must be a mapping of sections, such as `server:` and `mx_check:`"])
@@ -288,7 +290,7 @@ def _value(text: str) -> Any:
         return text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except _NO_YAML:
         raise ValueError(f"is not a YAML list: {text}") from None
 
 

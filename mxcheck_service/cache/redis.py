@@ -19,6 +19,11 @@ from mxcheck_service.ports import CacheError
 
 _log = logging.getLogger(__name__)
 
+LONGEST_VALUE: Final = 65_536
+"""Octets of a value. A DNS answer has no more; whoever may write to Redis may put there what they like."""
+TOO_LONG: Final = "(too long)"
+"""What is read in place of such a value: nothing of the grammar."""
+
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
 
 
@@ -70,7 +75,7 @@ class RedisCache:
 
     async def seconds_left(self, keys: Sequence[str]) -> list[float]:
         """Return how long each key has to live: infinity for one without end, 0 for an absent one."""
-        replies = [_accepted(reply) for reply in await self._ask_all([("PTTL", key) for key in keys])]
+        replies = [_number(_accepted(reply)) for reply in await self._ask_all([("PTTL", key) for key in keys])]
         return [math.inf if milliseconds == -1 else max(0, milliseconds) / 1000 for milliseconds in replies]
 
     async def set(self, key: str, value: str, ttl: int) -> None:
@@ -98,7 +103,7 @@ class RedisCache:
         for key in keys:
             commands += [("SET", key, 0, "EX", ttl, "NX"), ("INCRBY", key, by)]
         replies = [_accepted(reply) for reply in await self._ask_all(commands)]
-        return replies[1::2]
+        return list(map(_number, replies[1::2]))
 
     def watch(self, key: str) -> AbstractContextManager[asyncio.Event | None]:
         return nullcontext()
@@ -158,8 +163,25 @@ def _accepted(reply: Any) -> Any:
     return reply
 
 
-def _text(reply: bytes | None) -> str | None:
-    return None if reply is None else reply.decode("latin-1")
+def _text(reply: Any) -> str | None:
+    if reply is None:
+        return None
+    if not isinstance(reply, bytes):
+        raise _Strange(reply)
+    return reply.decode("latin-1") if len(reply) <= LONGEST_VALUE else TOO_LONG
+
+
+def _number(reply: Any) -> int:
+    if not isinstance(reply, int):
+        raise _Strange(reply)
+    return reply
+
+
+class _Strange(CacheError):
+    """A reply is of another kind than the command's."""
+
+    def __init__(self, reply: Any) -> None:
+        super().__init__(f"Redis answered with something else than was asked for ({type(reply).__name__})")
 
 
 def _readable(reply: Any) -> str | None:

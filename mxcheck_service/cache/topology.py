@@ -94,26 +94,38 @@ class ClusterSource:
             except (RedisError, OSError) as error:
                 problem = error
                 continue
-            if rows:
-                return self._read(rows, node)
+            try:
+                if rows:
+                    return self._read(rows, node)
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
+                problem = RedisConnectionError(f"{node[0]}:{node[1]} tells of no hash slots: {error}")
         raise RedisConnectionError(f"no node of the cluster tells who serves what: {problem or 'none serves anything'}")
 
     async def close(self) -> None:
         pass
 
     def _read(self, rows: list[Any], told_by: Address) -> Topology:
-        """Read [[first slot, last slot, [host, port, …] of the primary, the same of each replica …], …]."""
+        """Read [[first slot, last slot, [host, port, …] of the primary, the same of each replica …], …].
+
+        Raises whatever comes of it when they are something else.
+        """
         ranges: list[tuple[int, Address | None]] = [(0, None)]
         nodes: list[Address] = []
-        for first, last, *servers in sorted(rows, key=lambda row: row[0]):
+        for first, last, *servers in sorted(rows, key=lambda row: int(row[0])):
             # A node that does not know its own name leaves it out: it is the one that was asked.
-            addresses = [(host.decode() if host else told_by[0], port) for host, port, *_ in servers]
+            addresses = [(host.decode() if host else told_by[0], _port(port)) for host, port, *_ in servers]
             ranges[-1:] = [(first, addresses[0])] if ranges[-1][0] == first else [ranges[-1], (first, addresses[0])]
             if last + 1 < REDIS_CLUSTER_HASH_SLOTS:
                 ranges.append((last + 1, None))
             nodes += addresses
         self._nodes = list(dict.fromkeys((*nodes, *self._seeds)))
         return Topology(tuple(ranges))
+
+
+def _port(told: Any) -> int:
+    if not isinstance(told, int) or not 0 < told < 65_536:
+        raise ValueError(f"{told!r} is no port")
+    return told
 
 
 class Primaries:

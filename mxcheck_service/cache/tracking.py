@@ -109,6 +109,7 @@ async def _listen(pubsub: Any, near: NearCache) -> None:
             tried = True
         else:
             tried = False
-            if message["type"] == "message":
-                keys = message["data"]
+            keys = message["data"]
+            # Whoever may publish can say something else on this channel; of Redis it is a list or nothing.
+            if message["type"] == "message" and isinstance(keys, list | None):
                 near.forget(None if keys is None else [key.decode("utf-8", "replace") for key in keys])

@@ -7,6 +7,8 @@ domain that a reader's reply would go to, not a verdict on syntax.
 import binascii
 import re
 from collections.abc import Iterator, Sequence
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -28,6 +30,7 @@ _COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
 _LIST_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[,;]|[^"<,;]+', re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?\s]{0,1024})\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
+_CHARSETS = frozenset(aliases) | frozenset(aliases.values()) | {"utf_8_sig", "utf8"}
 _ATOMS = r'[^\s"<>(),;:\\\[\]@]+'
 _ONE_ADDRESS = re.compile(rf"""(?:"[^"\\]*"[ \t]*|[^"<>(),;:\\\[\]@]*)<{_ATOMS}@({_ATOMS})>|{_ATOMS}@({_ATOMS})""")
 """The forms nearly all headers have: one bare address, or a display name without specials and one in angle brackets."""
@@ -80,7 +83,6 @@ def candidates(
     return tuple(found.values())
 
 
-@lru_cache(maxsize=REMEMBERED)
 def normalize(text: str, skip_literals: bool, keep_impossible: bool = False) -> str | None:
     """Return the domain name to look up: lower case, A-labels (RFC 5890); None for what is no domain name.
 
@@ -88,8 +90,14 @@ def normalize(text: str, skip_literals: bool, keep_impossible: bool = False) -> 
     the name it spells, as the reference does, unless `skip_literals`. With `keep_impossible` a name that is too long
     for DNS, or has such a label or an empty one, is kept: asked for, it does not exist.
     """
+    # Before it is remembered: what strangers write may be as long as a whole request.
     if len(text) > (_LONGEST_KEPT if keep_impossible and text.isascii() else _MAX_NAME + 1):
         return None
+    return _normalized(text, skip_literals, keep_impossible)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _normalized(text: str, skip_literals: bool, keep_impossible: bool) -> str | None:
     name = text.lower()
     if not name.isascii():
         try:
@@ -138,7 +146,9 @@ def _decode_word(word: re.Match[str]) -> str:
             octets = binascii.a2b_base64(text + "=" * (-len(text) % 4))
         else:
             octets = binascii.a2b_qp(text, header=True)
-        return octets.decode(charset.partition("*")[0], errors="replace")
+        name = normalize_encoding(charset.partition("*")[0]).lower()
+        # Python looks for a module by the name, and keeps every name that it was asked for.
+        return octets.decode(name, errors="replace") if name in _CHARSETS else word[0]
     except (LookupError, ValueError):
         return word[0]
 

@@ -46,6 +46,9 @@ AddressEntry = Outcome | Slot
 
 LOCK: Final = "l"
 
+_LONGEST_REMEMBERED: Final = 4096
+"""Characters of a value whose decoded form is kept; those of a hundred hosts have fewer."""
+
 _FAMILY_TAGS = {"v4": Family.V4, "v6": Family.V6, "v64": Family.BOTH}
 _TAG_OF_FAMILIES = {families: tag for tag, families in _FAMILY_TAGS.items()}
 _DOMAIN_VERDICTS = {v.value: v for v in (Verdict.NONE, Verdict.BROKEN, Verdict.NULL, Verdict.DNS_FAIL)}
@@ -69,9 +72,18 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
             return str(verdict)
 
 
-@lru_cache(maxsize=REMEMBERED)
 def decode_domain(value: str) -> DomainEntry | None:
     """Decode a `d:` value. An `mx:` list keeps its order, less entries without a preference; none left is None."""
+    return (_domain if len(value) <= _LONGEST_REMEMBERED else _domain.__wrapped__)(value)
+
+
+def decode_host(value: str) -> HostEntry | None:
+    """Decode an `m:` value."""
+    return (_host if len(value) <= _LONGEST_REMEMBERED else _host.__wrapped__)(value)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _domain(value: str) -> DomainEntry | None:
     if value.startswith("mx:"):
         matches = (_MX_ENTRY.fullmatch(entry) for entry in value[3:].split(",") if entry)
         hosts = tuple(MxHost(int(match[2]), match[1]) for match in matches if match)
@@ -82,8 +94,7 @@ def decode_domain(value: str) -> DomainEntry | None:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def decode_host(value: str) -> HostEntry | None:
-    """Decode an `m:` value."""
+def _host(value: str) -> HostEntry | None:
     return _HOST_VERDICTS.get(value) or _decode_addresses(value)
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from mxcheck_service.core.maptable import Image, Row, Table, build
+from mxcheck_service.core.globs import LONGEST, WILDCARDS, Matcher, matcher
+from mxcheck_service.core.maptable import DamagedImage, Image, Row, Table, build
 from mxcheck_service.core.networks import parse_ip, parse_network
 
 Kind: TypeAlias = Literal["glob", "radix"]
@@ -23,7 +24,6 @@ _LINE = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<plain>(?:[^\s#\\]|
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 _NUMBER = re.compile(r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?))\s*")
 _NOT_FINITE = re.compile(r"\s*[+-]?(?:inf|infinity|nan)\s*", re.IGNORECASE)
-_WILDCARDS = {"*": ".*", "?": ".?", "+": ".+"}
 _BARE_RADIX_VALUE = "1"
 """What rspamd's radix maps give for an entry without a value; glob maps give the empty string."""
 _BITS: Final = 128
@@ -83,13 +83,16 @@ def compile_map(kind: Kind, entries: Iterable[MapEntry], place: str) -> Compiled
 def _compile_globs(entries: Iterable[MapEntry], place: str) -> Compiled:
     literal: dict[bytes, Row] = {}
     globs: list[Row] = []
+    problems: list[str] = []
     for index, entry in enumerate(entries):
         row = Row(_octets(entry.key), index, _text(entry.origin, entry.value, place))
-        if _WILDCARDS.keys().isdisjoint(entry.key):
+        if WILDCARDS.isdisjoint(entry.key):
             literal.setdefault(row.key, row)
+        elif len(entry.key) > LONGEST:
+            problems.append(f"{entry.origin}: a glob of more than {LONGEST} characters; the entry is left out")
         else:
             globs.append(row)
-    return Compiled(build(sorted(literal.values())) + build(globs))
+    return Compiled(build(sorted(literal.values())) + build(globs), tuple(problems))
 
 
 def _compile_networks(entries: Iterable[MapEntry], place: str) -> Compiled:
@@ -130,20 +133,21 @@ def _hit(table: Table, index: int, place: str) -> MapHit:
     return MapHit(value, place + origin)
 
 
-def glob_patterns(image: Image) -> Iterator[re.Pattern[str]]:
+def glob_matchers(image: Image) -> Iterator[Matcher]:
     """Yield what a glob part needs besides its image. Each takes about 0.1 ms: a caller may pause in between."""
     for key in Table(memoryview(image)[Table(image).size :]):
-        glob = key.decode("utf-8", "surrogatepass")
-        yield re.compile("".join(_WILDCARDS.get(char) or re.escape(char) for char in glob), re.DOTALL)
+        yield matcher(key.decode("utf-8", "surrogatepass"))
 
 
 class GlobPart:
-    """Names by glob; the first entry that matches wins. `patterns` are those of the image."""
+    """Names by glob; the first entry that matches wins. `matchers` are those of the image, `problems` tells of the
+    entries that were left out."""
 
-    def __init__(self, image: Image, patterns: Iterable[re.Pattern[str]], place: str) -> None:
+    def __init__(self, image: Image, matchers: Iterable[Matcher], place: str, problems: tuple[str, ...] = ()) -> None:
+        self.problems = problems
         self._literal = Table(image)
         self._globs = Table(memoryview(image)[self._literal.size :])
-        self._patterns = [(self._globs.rank(index), index, pattern) for index, pattern in enumerate(patterns)]
+        self._matchers = [(self._globs.rank(index), index, matches) for index, matches in enumerate(matchers)]
         self._place = place
 
     def __len__(self) -> int:
@@ -154,10 +158,10 @@ class GlobPart:
         index = bisect_left(self._literal, key)
         found = index < len(self._literal) and self._literal[index] == key
         limit = self._literal.rank(index) if found else math.inf
-        for rank, number, pattern in self._patterns:
+        for rank, number, matches in self._matchers:
             if rank > limit:
                 break
-            if pattern.fullmatch(name):
+            if matches(name):
                 return _hit(self._globs, number, self._place)
         return _hit(self._literal, index, self._place) if found else None
 
@@ -167,7 +171,10 @@ class RadixPart:
 
     def __init__(self, image: Image, problems: tuple[str, ...], place: str) -> None:
         self._stretches = Table(image)
-        self._networks = Table(memoryview(image)[self._stretches.size :]).rank(0)
+        counted = Table(memoryview(image)[self._stretches.size :])
+        if not counted:
+            raise DamagedImage("it does not tell how many networks it has")
+        self._networks = counted.rank(0)
         self.problems = problems
         self._place = place
 
@@ -190,8 +197,13 @@ class GlobMap:
     @classmethod
     def of(cls, entries: Iterable[MapEntry], place: str = "") -> "GlobMap":
         """Return a map of these entries; `place` as for `compile_map`."""
-        image = compile_map("glob", entries, place).image
-        return cls([GlobPart(image, glob_patterns(image), place)])
+        image, problems = compile_map("glob", entries, place)
+        return cls([GlobPart(image, glob_matchers(image), place, problems)])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The entries that were left out."""
+        return tuple(problem for part in self._parts for problem in part.problems)
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -214,7 +226,7 @@ class RadixMap:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The entries that are neither an address nor a CIDR and were left out."""
+        """The entries that were left out."""
         return tuple(problem for part in self._parts for problem in part.problems)
 
     def __len__(self) -> int:

@@ -16,6 +16,13 @@ Image: TypeAlias = "bytes | memoryview[int]"
 _HEAD: Final = struct.Struct("=QQQ")
 
 
+class DamagedImage(ValueError):
+    """An image is not what `build` has made."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the image of the map is damaged: {why}")
+
+
 class Row(NamedTuple):
     """What is kept of a map's entry: its key, a number that decides between several hits, and a text."""
 
@@ -40,19 +47,26 @@ def build(rows: Sequence[Row]) -> bytes:
 
 
 class Table:
-    """The keys of an image, to be searched with `bisect`, and what belongs to each. `size`: its octets."""
+    """The keys of an image, to be searched with `bisect`, and what belongs to each. `size`: its octets.
+
+    Raises DamagedImage. What is damaged within it reads as other keys and texts, within the image.
+    """
 
     def __init__(self, image: Image) -> None:
         view = memoryview(image)
+        if len(view) < _HEAD.size:
+            raise DamagedImage(f"it has {len(view)} octets")
         self._length, keys, texts = _HEAD.unpack_from(view)
         column = 8 * (self._length + 1)
+        self.size = _HEAD.size + 3 * column - 8 + keys + texts
+        if len(view) < self.size:
+            raise DamagedImage(f"it has {len(view)} octets of {self.size}")
         _, key_ends, text_ends, ranks, self._keys, self._texts = _cut(
             view, (_HEAD.size, column, column, column - 8, keys, texts)
         )
         self._key_ends = key_ends.cast("Q")
         self._text_ends = text_ends.cast("Q")
         self._ranks = ranks.cast("Q")
-        self.size = _HEAD.size + 3 * column - 8 + keys + texts
 
     def __len__(self) -> int:
         return int(self._length)

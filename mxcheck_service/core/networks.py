@@ -16,13 +16,20 @@ T = TypeVar("T")
 REMEMBERED: Final = 16384
 """Results kept of a pure function that is asked the same again and again: addresses and cached values recur."""
 
+_LONGEST_ADDRESS: Final = 45
+"""Characters: six groups of four digits, and an IPv4 address in the place of the last two (RFC 4291 section 2.2)."""
 _BITS = 128
 _MAPPED = 0xFFFF << 32
 
 
-@lru_cache(maxsize=REMEMBERED)
 def parse_ip(text: str) -> int | None:
     """Return the 128-bit number of an address, None when `text` is not one (a zone id is not part of an address)."""
+    # Before it is remembered: what strangers write may be as long as a whole request.
+    return _parse_ip(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _parse_ip(text: str) -> int | None:
     try:
         if ":" not in text:
             return int(ipaddress.IPv4Address(text)) | _MAPPED
@@ -32,7 +39,6 @@ def parse_ip(text: str) -> int | None:
     return None if address.scope_id is not None else int(address)
 
 
-@lru_cache(maxsize=REMEMBERED)
 def family_of(text: str) -> Family:
     """Return the family of an address: IPv4 for its mapped form too, NONE for what is no address."""
     number = parse_ip(text)

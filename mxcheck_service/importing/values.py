@@ -1,7 +1,7 @@
 """Single values as rspamd's configuration writes them: times, numbers and truth, as such or as text."""
 
-import math
 import re
+import sys
 from typing import Any, Final
 
 _SUFFIXES: Final = {
@@ -9,6 +9,7 @@ _SUFFIXES: Final = {
 }  # fmt: skip
 """Seconds. Those of libucl, and `m` of rspamd's own parse_time_interval."""
 _MULTIPLES: Final = {"": 1, "k": 1000, "g": 1_000_000_000, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+_LARGEST: Final = sys.float_info.max
 _NUMBER: Final = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.ASCII)
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
@@ -28,7 +29,7 @@ def number(value: Any, *, time: bool = True) -> float | int:
         if match is None or factor is None:
             raise Unreadable("is not a time, such as 30s, 5min or 1d" if time else "is not a number")
         value = float(match[1]) * factor
-    if isinstance(value, float) and not math.isfinite(value):
+    if not -_LARGEST <= value <= _LARGEST:  # neither is NaN
         raise Unreadable("is not a number")
     return int(value) if float(value).is_integer() else round(value, 6)
 

@@ -62,7 +62,8 @@ def compile_stream(
     compiled = compile_map(kind, entries, place)
     problems = [*compiled.problems[:_TOLD]]
     if entries and len(compiled.problems) == len(entries):
-        raise MapError(f"has no address and no network in any of its {len(entries)} entries, such as {problems[0]}")
+        wanted = "address and no network" if kind == "radix" else "name"
+        raise MapError(f"has no {wanted} in any of its {len(entries)} entries, such as {problems[0]}")
     if len(compiled.problems) > _TOLD:
         problems.append(f"{place}: {len(compiled.problems) - _TOLD} more entries are left out")
     image.write(compiled.image)

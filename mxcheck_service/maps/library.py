@@ -23,7 +23,7 @@ from mxcheck_service.core.maplist import (
     RadixMap,
     RadixPart,
     compile_map,
-    glob_patterns,
+    glob_matchers,
     parse_map,
 )
 from mxcheck_service.core.maptable import Image
@@ -135,7 +135,7 @@ class Library:
                 found[setting] = RadixMap([one.part for one in held if isinstance(one.part, RadixPart)])
         if faults:
             raise MapError("\n".join(faults))
-        problems = (table.problems for table in found.values() if isinstance(table, RadixMap))
+        problems = (table.problems for table in found.values())
         return LoadedMaps(Maps(**found), tuple(problem for each in problems for problem in each))  # type: ignore[arg-type]
 
     def states(self, wanted: MxCheckSettings) -> Mapping[str, tuple[SourceState, ...]]:
@@ -248,7 +248,7 @@ class Library:
         kind, source = place
         image, digest, problems = compiled
         if kind == "glob":
-            held.part = await _glob_part(image, source.place)
+            held.part = await _glob_part(image, problems, source.place)
         else:
             held.part = RadixPart(image, problems, source.place)
         held.digest = digest
@@ -284,14 +284,14 @@ def _compile_inline(kind: Kind, source: Inline) -> CompiledMap:
     return CompiledMap(compiled.image, "", compiled.problems)
 
 
-async def _glob_part(image: Image, place: str) -> GlobPart:
-    """Make a part whose patterns are compiled a few at a time."""
-    patterns = []
-    for pattern in glob_patterns(image):
-        patterns.append(pattern)
-        if len(patterns) % _SLICE == 0:
+async def _glob_part(image: Image, problems: tuple[str, ...], place: str) -> GlobPart:
+    """Make a part whose globs are compiled a few at a time."""
+    matchers = []
+    for matches in glob_matchers(image):
+        matchers.append(matches)
+        if len(matchers) % _SLICE == 0:
             await asyncio.sleep(0)
-    return GlobPart(image, patterns, place)
+    return GlobPart(image, matchers, place, problems)
 
 
 def _open(source: File) -> BinaryIO:

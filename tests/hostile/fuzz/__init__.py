@@ -1,1 +1,1 @@
-"""What is fed to every parser, and what has to hold whatever it is fed: `bench.fuzz` runs it long, `test_fuzz` briefly."""
+"""What is fed to every parser, and what has to hold then: `bench.fuzz` does it for long, `test_fuzz` for a moment."""

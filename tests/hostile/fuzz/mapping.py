@@ -1,11 +1,12 @@
 """What map files and map servers give, and the images that are made of it."""
 
+import gzip
 import io
 import itertools
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from mxcheck_service.core.maplist import GlobPart, Kind, MapHit, RadixPart, glob_patterns, parse_map
+from mxcheck_service.core.maplist import GlobPart, Kind, MapHit, RadixPart, glob_matchers, parse_map
 from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.maps.compiler import compile_stream
 from mxcheck_service.maps.errors import MapError
@@ -34,7 +35,7 @@ def check_map(data: bytes) -> None:
         if kind == "radix":
             _search_radix(RadixPart(image.getvalue(), (), _PLACE), name)
             continue
-        part = GlobPart(image.getvalue(), glob_patterns(image.getvalue()), _PLACE)
+        part = GlobPart(image.getvalue(), glob_matchers(image.getvalue()), _PLACE)
         for one in (name, *((long * 253)[:253] for long in _LONG_NAMES)):
             hit = part.get(one)
             if entries:
@@ -84,7 +85,7 @@ def check_image(data: bytes) -> None:
 
 
 def _read_glob(image: bytes, key: bytes) -> None:
-    part = GlobPart(image, itertools.islice(glob_patterns(image), 100), _PLACE)
+    part = GlobPart(image, itertools.islice(glob_matchers(image), 100), _PLACE)
     assert len(part) <= len(image)
     part.get(key.decode("latin-1"))
 
@@ -102,12 +103,10 @@ def _image(kind: Kind, content: bytes) -> bytes:
 
 
 def _gzip(content: bytes) -> bytes:
-    import gzip
-
     return gzip.compress(content, mtime=0)
 
 
-_GLOBS: Final = b"# hosts\nmx.example 2\n*.bad.example 0.5 # half\n\"a b\" x\nmx?.example\nm+.example -1\n\\#a \\*\n"
+_GLOBS: Final = b'# hosts\nmx.example 2\n*.bad.example 0.5 # half\n"a b" x\nmx?.example\nm+.example -1\n\\#a \\*\n'
 _NETWORKS: Final = b"192.0.2.0/24 2\n192.0.2.1\n2001:db8::/32 x\n::ffff:10.0.0.0/104\n0.0.0.0/0\n"
 
 TARGETS: Final = (
@@ -115,19 +114,53 @@ TARGETS: Final = (
         "map",
         pure(check_map),
         seeds=(
-            b"mx1.example\x1e" + _GLOBS, b"192.0.2.1\x1e" + _NETWORKS, b"a\x1e" + _gzip(_GLOBS), b"a\x1e" + _gzip(_gzip(_NETWORKS)),
-            b"a\x1e(\xb5/\xfd\x04X\x39\x00\x00a\nb 2\nc\x8f\x1c\x9e\x94", b"a\x1e" + b"*a" * 20, b"a\x1e" + b"?" * 40 + b"x",
-            b"a\x1e" + b"?a" * 30 + b"b", b"a\x1e" + b"+-" * 20, b"a\x1e\"unclosed\r\rkey v\r\n\xff\xfe", b"a\x1ea 0x1F\nb 1e999\nc inf",
+            b"mx1.example\x1e" + _GLOBS,
+            b"192.0.2.1\x1e" + _NETWORKS,
+            b"a\x1e" + _gzip(_GLOBS),
+            b"a\x1e" + _gzip(_gzip(_NETWORKS)),
+            b"a\x1e(\xb5/\xfd\x04X\x39\x00\x00a\nb 2\nc\x8f\x1c\x9e\x94",
+            b"a\x1e" + b"*a" * 20,
+            b"a\x1e" + b"?" * 40 + b"x",
+            b"a\x1e" + b"?a" * 30 + b"b",
+            b"a\x1e" + b"+-" * 20,
+            b'a\x1e"unclosed\r\rkey v\r\n\xff\xfe',
+            b"a\x1ea 0x1F\nb 1e999\nc inf",
         ),
-        words=(b"*", b"?", b"+", b"\\", b'"', b"#", b"\n", b"\r", b" ", b"/24", b"/0", b"/128", b"::", b"192.0.2.", b".example",
-            b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\xe2\x80\xa8", b"0x", b"1e308", b"-", b"nan"),
+        words=(
+            b"*",
+            b"?",
+            b"+",
+            b"\\",
+            b'"',
+            b"#",
+            b"\n",
+            b"\r",
+            b" ",
+            b"/24",
+            b"/0",
+            b"/128",
+            b"::",
+            b"192.0.2.",
+            b".example",
+            b"\x1f\x8b\x08",
+            b"\x28\xb5\x2f\xfd",
+            b"\xe2\x80\xa8",
+            b"0x",
+            b"1e308",
+            b"-",
+            b"nan",
+        ),
     ),
     Target(
         "image",
         pure(check_image),
-        seeds=(b"mx1.example\x1e" + _image("glob", _GLOBS), b"\0" * 10 + b"\x1e" + _image("radix", _NETWORKS), b"a\x1e" + bytes(24),
-            b"a\x1e" + bytes(80), b"a\x1e" + b"\xff" * 24),
+        seeds=(
+            b"mx1.example\x1e" + _image("glob", _GLOBS),
+            b"\0" * 10 + b"\x1e" + _image("radix", _NETWORKS),
+            b"a\x1e" + bytes(24),
+            b"a\x1e" + bytes(80),
+            b"a\x1e" + b"\xff" * 24,
+        ),
         words=(b"\xff" * 8, b"\0" * 8, b"\1" + b"\0" * 7, b"\x80", b"*", b"?"),
     ),
-)  # fmt: skip
-
+)

@@ -80,7 +80,7 @@ def _clean(envelope: Envelope) -> None:
         assert all(map(_NAME.fullmatch, domains)), domains
         assert len(set(domains)) == len(domains) <= 1 + 2 * MOST_ADDRESSES
     # What Python keeps for as long as the process lives.
-    assert len(encodings._cache) < _MOST_CHARSETS, "character sets that strangers name are kept for ever"  # type: ignore[attr-defined]
+    assert len(encodings._cache) < _MOST_CHARSETS, "character sets that strangers name are kept for ever"
 
 
 def check_rspamd(data: bytes) -> None:
@@ -95,16 +95,54 @@ def check_rspamd(data: bytes) -> None:
 
 
 _HEADERS: Final = (
-    b"jo@one.example", b'"Jo, Q" <jo@one.example>, mo@two.example (c (d))', b"Team: a@one.example, <b@two.example>;",
-    b"=?utf-8?q?J=C3=B6?= <jo@xn--one-hoa.example>", b"=?iso-8859-1*en?B?SvY=?= =?utf-7?b?K2FBLQ==?= <a@b.example>",
-    "jo@bücher.example".encode(), b"<@a.example,@b.example:jo@one.example>", b"a@[192.0.2.1], b@192.0.2.1, c@a..b.",
-    b"<>", b'"a \\" <x@y.example>, b" <jo@one.example>', b"(unclosed jo@one.example",
-)  # fmt: skip
+    b"jo@one.example",
+    b'"Jo, Q" <jo@one.example>, mo@two.example (c (d))',
+    b"Team: a@one.example, <b@two.example>;",
+    b"=?utf-8?q?J=C3=B6?= <jo@xn--one-hoa.example>",
+    b"=?iso-8859-1*en?B?SvY=?= =?utf-7?b?K2FBLQ==?= <a@b.example>",
+    "jo@bücher.example".encode(),
+    b"<@a.example,@b.example:jo@one.example>",
+    b"a@[192.0.2.1], b@192.0.2.1, c@a..b.",
+    b"<>",
+    b'"a \\" <x@y.example>, b" <jo@one.example>',
+    b"(unclosed jo@one.example",
+)
 _WORDS: Final = (
-    b"@", b"<", b">", b'"', b"\\", b"(", b")", b",", b";", b":", b"=?", b"?=", b"?q?", b"?B?", b"utf-8", b"utf-16",
-    b"idna", b"punycode", b"unicode_escape", b"xn--", b".example", b"a@b.example", b"\xc3\xa4", b"\xe3\x80\x82",
-    b"\xe2\x80\x8d", b"\xed\xa0\x80", b"\xff", b"\x1e", b"\r\n ", b"[", b"]", b"..", b"192.0.2.1", b"=?hex?b?AAAA?=",
-)  # fmt: skip
+    b"@",
+    b"<",
+    b">",
+    b'"',
+    b"\\",
+    b"(",
+    b")",
+    b",",
+    b";",
+    b":",
+    b"=?",
+    b"?=",
+    b"?q?",
+    b"?B?",
+    b"utf-8",
+    b"utf-16",
+    b"idna",
+    b"punycode",
+    b"unicode_escape",
+    b"xn--",
+    b".example",
+    b"a@b.example",
+    b"\xc3\xa4",
+    b"\xe3\x80\x82",
+    b"\xe2\x80\x8d",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\x1e",
+    b"\r\n ",
+    b"[",
+    b"]",
+    b"..",
+    b"192.0.2.1",
+    b"=?hex?b?AAAA?=",
+)
 
 TARGETS: Final = (
     Target(
@@ -114,14 +152,41 @@ TARGETS: Final = (
             b'{"sender": "user@example.com", "mime_from": ["Jo <jo@example.org>"], "reply_to": "list@example.net", '
             b'"helo": "mail.example.com", "client_ip": "198.51.100.7", "authenticated": false, "deadline_ms": 4500}',
             b'{"sender": null, "mime_from": "a@b.example", "client_ip": "::ffff:192.0.2.1"}',
-            b'{"deadline_ms": 1e3, "authenticated": 1, "helo": []}', b'{"deadline_ms": NaN}', b"[]", b"{", b"",
-            b'{"sender": "\\ud800@\\u00e4.example"}', b'{"mime_from": ["a@b.example", 1, null, {}]}', b"[" * 300,
+            b'{"deadline_ms": 1e3, "authenticated": 1, "helo": []}',
+            b'{"deadline_ms": NaN}',
+            b"[]",
+            b"{",
+            b"",
+            b'{"sender": "\\ud800@\\u00e4.example"}',
+            b'{"mime_from": ["a@b.example", 1, null, {}]}',
+            b"[" * 300,
             b"?sender=a@b.example&mime_from=c@d.example&mime_from=e@f.example&deadline_ms=5&authenticated=true",
-            b"?sender=%ed%a0%80&x=1&sender=2", b"?client_ip=fe80::1%25eth0",
+            b"?sender=%ed%a0%80&x=1&sender=2",
+            b"?client_ip=fe80::1%25eth0",
         ),
-        words=(b'"sender": ', b'"mime_from": ', b'"reply_to": ', b'"helo": ', b'"client_ip": ', b'"authenticated": ',
-            b'"deadline_ms": ', b"null", b"true", b"1e999", b"-0", b"[", b"]", b"{", b"}", b'"', b"\\u", b"\\ud800", b"&",
-            b"%ff", *_WORDS),
+        words=(
+            b'"sender": ',
+            b'"mime_from": ',
+            b'"reply_to": ',
+            b'"helo": ',
+            b'"client_ip": ',
+            b'"authenticated": ',
+            b'"deadline_ms": ',
+            b"null",
+            b"true",
+            b"1e999",
+            b"-0",
+            b"[",
+            b"]",
+            b"{",
+            b"}",
+            b'"',
+            b"\\u",
+            b"\\ud800",
+            b"&",
+            b"%ff",
+            *_WORDS,
+        ),
     ),
     Target(
         "headers",
@@ -129,7 +194,9 @@ TARGETS: Final = (
         seeds=(
             *(b"\x1e\x1e" + header + b"\x1e" + header for header in _HEADERS),
             *(header + b"\x1email.one.example" for header in _HEADERS),
-            b"\x1e[192.0.2.1]", b"\x1e" + b"a." * 130, b"\x1e" + "ä".encode() * 100,
+            b"\x1e[192.0.2.1]",
+            b"\x1e" + b"a." * 130,
+            b"\x1e" + "ä".encode() * 100,
             b"\x1e\x1e" + b",".join(b"a@%d.example" % number for number in range(101)),
         ),
         words=_WORDS,
@@ -139,12 +206,16 @@ TARGETS: Final = (
         "rspamd",
         pure(check_rspamd),
         seeds=(
-            *(b"192.0.2.1\x1ea@b.example\x1email.b.example\x1e\x1eFrom: %b\r\nReply-To: %b\r\n\r\nhi" % (header, header)
-                for header in _HEADERS),
+            *(
+                b"192.0.2.1\x1ea@b.example\x1email.b.example\x1e\x1eFrom: %b\r\nReply-To: %b\r\n\r\nhi"
+                % (header, header)
+                for header in _HEADERS
+            ),
             b"::1\x1e<>\x1e[::1]\x1ejo\x1eFrom: a@b.example\nFrom: c@d.example\n folded\n\tand again\n\nbody",
-            b"\x1e\x1e\x1e\x1eFrom\n: x\n\xff\xfe: y\nFrom: \xff@\xfe\n", b"\x1e\x1e\x1e\x1eFrom a@b Mon\nFrom: a@b.example\n",
+            b"\x1e\x1e\x1e\x1eFrom\n: x\n\xff\xfe: y\nFrom: \xff@\xfe\n",
+            b"\x1e\x1e\x1e\x1eFrom a@b Mon\nFrom: a@b.example\n",
         ),
         words=(b"From: ", b"Reply-To: ", b"\n", b"\r", b"\r\n\r\n", b"\n ", *_WORDS),
         longest=16384,
     ),
-)  # fmt: skip
+)

@@ -9,7 +9,7 @@ Change = Callable[[random.Random, bytearray], None]
 
 def mutations(corpus: Sequence[bytes], words: Sequence[bytes], longest: int, count: int, seed: str) -> Iterator[bytes]:
     """Yield so many inputs, each one of the corpus with a few changes."""
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    dice = random.Random(seed)
     changes: Sequence[Change] = (
         _flip, _replace, _delete, _insert, _repeat, partial(_splice, corpus),
         *([partial(_word, words)] * 3 if words else []),

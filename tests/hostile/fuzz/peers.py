@@ -18,6 +18,10 @@ from tests.hostile.fuzz.target import SEPARATOR, Check, Target, pure
 from tests.lab.sockets import free_port
 
 _OUTCOMES: Final = {Verdict.GOOD, Verdict.INVALID, Verdict.TIMEOUT_READ, Verdict.REFUSED, Verdict.ERROR}
+_BETWEEN_PACKETS: Final = SEPARATOR * 4
+_BETWEEN_RECORDS: Final = SEPARATOR * 2
+_POINTER: Final = b"\xc0\x0c"
+_IN_FOR_A_MINUTE: Final = b"\0\1\0\0\0\x3c"
 _TRIES: Final = 1
 _TIMEOUT: Final = 2.0
 """Seconds; so long only when c-ares takes no packet at all for an answer."""
@@ -83,10 +87,16 @@ class _Answerer(asyncio.DatagramProtocol):
 
 
 def _addressed(packet: bytes, question: bytes) -> bytes:
-    """Put the question's id and section into a reply, so that c-ares has to look at the rest; an odd first octet: no."""
-    if packet[:1] < b"\x80" and len(packet) > 12:
-        end = question.index(b"\0", 12) + 5
-        return question[:2] + packet[2:12] + question[12:end] + packet[12:]
+    """Make a reply, as the first octet says: of records that are well-formed but for what is in them; with the
+    question's id and section, so that c-ares has to look at the rest; or as it is."""
+    end = question.index(b"\0", 12) + 5
+    asked = question[12:end]
+    if packet[:1] < b"\x40":
+        return question[:2] + packet[2:12] + asked + packet[12:]
+    if packet[:1] < b"\xc0":
+        records = [_POINTER + one[:2].rjust(2, b"\0") + _IN_FOR_A_MINUTE + struct.pack("!H", len(one[2:])) + one[2:]
+                   for one in packet[1:].split(_BETWEEN_RECORDS)]  # fmt: skip
+        return question[:2] + b"\x81\x80\0\1" + struct.pack("!HHH", len(records), 0, 0) + asked + b"".join(records)
     return packet[1:]
 
 
@@ -108,7 +118,7 @@ def dns() -> Iterator[Check]:
 
         async def ask(data: bytes) -> None:
             kind, packets = data[:1], data[1:]
-            answerer.replies = packets.split(SEPARATOR * 4, 1)
+            answerer.replies = packets.split(_BETWEEN_PACKETS, 1)
             # c-ares keeps answers: a new name each time, of one length, so that pointers stay where they point.
             name = f"n{next(numbers):08x}.fuzz.example"
             async with asyncio.timeout(10 * _TIMEOUT):
@@ -161,31 +171,76 @@ _MX: Final = _reply("MX", f"{_OWNER} 300 IN MX 10 mx.{_OWNER}", f"{_OWNER} 300 I
 _A: Final = _reply("A", f"{_OWNER} 300 IN A 192.0.2.1", f"{_OWNER} 300 IN A 192.0.2.2")
 _AAAA: Final = _reply("AAAA", f"{_OWNER} 300 IN AAAA 2001:db8::1")
 _CNAME: Final = _reply("A", f"{_OWNER} 300 IN CNAME b.example.", "b.example. 300 IN A 192.0.2.1")
-_POINTER: Final = b"\xc0\x0c"
 
 TARGETS: Final = (
     Target(
         "greeting",
         pure(check_greeting),
         seeds=(
-            *(bytes([options]) + b"\0\x20\x80\xff\xff\xff\xff\xff" + sent
+            *(
+                bytes([options]) + b"\0\x20\x80\xff\xff\xff\xff\xff" + sent
                 for options in range(8)
-                for sent in (b"220 mx ESMTP\r\n", b"220-mx\r\n220 ok\r\n", b"554 5.7.1 no\r\n", b"521 never\r\n",
-                    b"521-you are\r\n521 listed at bl.example\r\n", b"hello\r\n220 mx\r\n", b"220-" + b"x" * 1000)),
+                for sent in (
+                    b"220 mx ESMTP\r\n",
+                    b"220-mx\r\n220 ok\r\n",
+                    b"554 5.7.1 no\r\n",
+                    b"521 never\r\n",
+                    b"521-you are\r\n521 listed at bl.example\r\n",
+                    b"hello\r\n220 mx\r\n",
+                    b"220-" + b"x" * 1000,
+                )
+            ),
             b"\1\0\0\0\0\0\0\0\0220-mx\n220 ok\n",
         ),
-        words=(b"220 ", b"220-", b"\r\n", b"\r", b"\n", b"421 ", b"521 ", b"521-", b"554-", b"\0", b"your IP", b"blocked"),
+        words=(
+            b"220 ",
+            b"220-",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"421 ",
+            b"521 ",
+            b"521-",
+            b"554-",
+            b"\0",
+            b"your IP",
+            b"blocked",
+        ),
         longest=8192,
     ),
     Target(
         "dns",
         dns,
         seeds=(
-            b"\0" + _MX, b"\x60" + _A, b"\xf0" + _AAAA, b"\x60" + _CNAME, b"\0" + _reply("MX", flags=0x8183),
-            b"\0" + _reply("MX", flags=0x8380) + SEPARATOR * 4 + _MX, b"\0\x80" + _MX, b"\0", b"\x60" + _MX,
-            b"\0" + _MX.replace(_POINTER, b"\xc0\x2e"), b"\0" + _MX[:-3], b"\0" + _reply("MX", flags=0x8185),
+            b"\0" + _MX,
+            b"\x60" + _A,
+            b"\xf0" + _AAAA,
+            b"\x60" + _CNAME,
+            b"\0" + _reply("MX", flags=0x8183),
+            b"\0" + _reply("MX", flags=0x8380) + _BETWEEN_PACKETS + _MX,
+            b"\0\xf0" + _MX,
+            b"\0",
+            b"\0\x40\0\x0f\0\x0a\2mx\xc0\x0c" + _BETWEEN_RECORDS + b"\0\x0f\0\0\0",
+            b"\x60\x40\0\1\xc0\0\2\1",
+            b"\x60\x40\0\5\1b\xc0\x0c" + _BETWEEN_RECORDS + b"\0\1\xc0\0\2\1",
+            b"\xf0\x40\0\x1c" + b"\x20" * 16,
+            b"\x60" + _MX,
+            b"\0" + _MX.replace(_POINTER, b"\xc0\x2e"),
+            b"\0" + _MX[:-3],
+            b"\0" + _reply("MX", flags=0x8185),
         ),
-        words=(_POINTER, b"\xc0\x2e", b"\xff\xff", b"\0\x0f\0\x01", b"\0\x01\0\x01", b"\0\x1c\0\x01", b"\0\x05\0\x01",
-            b"\0\x29", b"\x3f" + b"a" * 63, SEPARATOR * 4),
+        words=(
+            _POINTER,
+            b"\xc0\x2e",
+            b"\xff\xff",
+            b"\0\x0f\0\x01",
+            b"\0\x01\0\x01",
+            b"\0\x1c\0\x01",
+            b"\0\x05\0\x01",
+            b"\0\x29",
+            b"\x3f" + b"a" * 63,
+            _BETWEEN_PACKETS,
+            _BETWEEN_RECORDS,
+        ),
     ),
-)  # fmt: skip
+)

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, Self, cast
 
 import hiredis
 from redis.exceptions import RedisError
@@ -92,7 +92,7 @@ def redis() -> Iterator[Check]:
     with asyncio.Runner() as runner:
         server = runner.run(asyncio.start_server(liar.serve, "127.0.0.1", port))
         try:
-            yield lambda data: _cluster(data[1:]) if data[:1] == b"s" else runner.run(ask(data))
+            yield lambda data: runner.run(_cluster(data[1:]) if data[:1] == b"s" else ask(data))
         finally:
             server.close()
 
@@ -122,7 +122,20 @@ def _as_asked(answer: tuple[type, list[Any]]) -> None:
     assert not any(isinstance(value, float) and math.isnan(value) for value in values)
 
 
-def _cluster(data: bytes) -> None:
+class _Told:
+    """A node of a cluster that has told something, as `Nodes` and redis-py's client at once."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def client(self, _node: cache_url.Address) -> Self:
+        return self
+
+    async def execute_command(self, *_command: str) -> Any:
+        return self._rows
+
+
+async def _cluster(data: bytes) -> None:
     reader = hiredis.Reader()
     reader.feed(data)
     try:
@@ -132,7 +145,7 @@ def _cluster(data: bytes) -> None:
     if rows is False or isinstance(rows, hiredis.ReplyError):
         return
     try:
-        topology = ClusterSource([("127.0.0.1", _PORT)], Nodes({}), 1.0)._read(rows, ("127.0.0.1", _PORT))
+        topology = await ClusterSource([("127.0.0.1", _PORT)], cast(Nodes, _Told(rows)), 1.0).ask()
     except RedisError:
         return
     for slot in (0, 1, 8191, 16383):
@@ -149,32 +162,134 @@ TARGETS: Final = (
     Target(
         "values",
         pure(check_values),
-        seeds=(b"mx:mx1.example:10,mx2.example:20", b"mx:a:1,,b:2,c", b"a:v4:192.0.2.1,192.0.2.2", b"v64:2001:db8::1,192.0.2.1",
-            b"a:v6:", b"no", b"bkn", b"null", b"df", b"gd", b"rf", b"tc", b"tr", b"inv", b"err:550", b"l", b"", b"mx:a:b:-1",
-            b"mx::1", b"err:5500", b"v4", b"a:", b"mx:"),
-        words=(b"mx:", b"a:", b"v4:", b"v6:", b"v64:", b"err:", b",", b":", b"-", b"999999999999999999", b"\xb2", b"\n", b"no"),
+        seeds=(
+            b"mx:mx1.example:10,mx2.example:20",
+            b"mx:a:1,,b:2,c",
+            b"a:v4:192.0.2.1,192.0.2.2",
+            b"v64:2001:db8::1,192.0.2.1",
+            b"a:v6:",
+            b"no",
+            b"bkn",
+            b"null",
+            b"df",
+            b"gd",
+            b"rf",
+            b"tc",
+            b"tr",
+            b"inv",
+            b"err:550",
+            b"l",
+            b"",
+            b"mx:a:b:-1",
+            b"mx::1",
+            b"err:5500",
+            b"v4",
+            b"a:",
+            b"mx:",
+        ),
+        words=(
+            b"mx:",
+            b"a:",
+            b"v4:",
+            b"v6:",
+            b"v64:",
+            b"err:",
+            b",",
+            b":",
+            b"-",
+            b"999999999999999999",
+            b"\xb2",
+            b"\n",
+            b"no",
+        ),
     ),
     Target(
         "cache_url",
         pure(check_cache_url),
-        seeds=(b"memory://", b"redis://user:pass@host:6379/0", b"rediss://h/1?ssl_cert_reqs=none", b"unix:///run/redis.sock?db=1",
-            b"redis+cluster://h1:7000,[::1]:7001", b"redis+sentinel://u:p%40@h1,h2:5000/svc/2?sentinel_password=x&sentinel_username=y",
-            b"redis://h?socket_timeout=x&retry_on_timeout=yes", b"http://h", b"", b"redis://[::1"),
-        words=(b"redis", b"://", b"+cluster", b"+sentinel", b"@", b":", b"/", b",", b"[", b"]", b"%", b"?db=", b"&password=",
-            b"99999", b"\xd9\xa3", b"#", b"protocol=", b"max_connections=", b"health_check_interval=", b"retry=1", b"timeout=1"),
+        seeds=(
+            b"memory://",
+            b"redis://user:pass@host:6379/0",
+            b"rediss://h/1?ssl_cert_reqs=none",
+            b"unix:///run/redis.sock?db=1",
+            b"redis+cluster://h1:7000,[::1]:7001",
+            b"redis+sentinel://u:p%40@h1,h2:5000/svc/2?sentinel_password=x&sentinel_username=y",
+            b"redis://h?socket_timeout=x&retry_on_timeout=yes",
+            b"http://h",
+            b"",
+            b"redis://[::1",
+        ),
+        words=(
+            b"redis",
+            b"://",
+            b"+cluster",
+            b"+sentinel",
+            b"@",
+            b":",
+            b"/",
+            b",",
+            b"[",
+            b"]",
+            b"%",
+            b"?db=",
+            b"&password=",
+            b"99999",
+            b"\xd9\xa3",
+            b"#",
+            b"protocol=",
+            b"max_connections=",
+            b"health_check_interval=",
+            b"retry=1",
+            b"timeout=1",
+        ),
         longest=1024,
     ),
     Target(
         "redis",
         redis,
         seeds=(
-            *(bytes([kind]) + reply for kind in (*range(8), 0x81, 0x82, 0x84, 0x86) for reply in
-                (b"$2\r\ngd\r\n$-1\r\n", b":1\r\n:1\r\n", b"+OK\r\n+OK\r\n")),
-            b"\0-WRONGTYPE no\r\n", b"\0-MOVED 1 127.0.0.1:7000\r\n", b"\0*1\r\n$1\r\na\r\n", b"\0*-1\r\n", b"\0$999999999999\r\n",
-            b"\0" + b"*1\r\n" * 50, b"\0%1\r\n+a\r\n+b\r\n", b"\0_\r\n", b"\0,1.5\r\n", b"\0#t\r\n", b"\0>2\r\n+a\r\n+b\r\n", b"",
-            b"\3:-2\r\n", b"\4+OK\r\n-ERR value is not an integer\r\n", b"\4+OK\r\n:9223372036854775807\r\n", b"s" + _SLOTS, b"s*0\r\n",
+            *(
+                bytes([kind]) + reply
+                for kind in (*range(8), 0x81, 0x82, 0x84, 0x86)
+                for reply in (b"$2\r\ngd\r\n$-1\r\n", b":1\r\n:1\r\n", b"+OK\r\n+OK\r\n")
+            ),
+            b"\0-WRONGTYPE no\r\n",
+            b"\0-MOVED 1 127.0.0.1:7000\r\n",
+            b"\0*1\r\n$1\r\na\r\n",
+            b"\0*-1\r\n",
+            b"\0$999999999999\r\n",
+            b"\0" + b"*1\r\n" * 50,
+            b"\0%1\r\n+a\r\n+b\r\n",
+            b"\0_\r\n",
+            b"\0,1.5\r\n",
+            b"\0#t\r\n",
+            b"\0>2\r\n+a\r\n+b\r\n",
+            b"",
+            b"\3:-2\r\n",
+            b"\4+OK\r\n-ERR value is not an integer\r\n",
+            b"\4+OK\r\n:9223372036854775807\r\n",
+            b"s" + _SLOTS,
+            b"s*0\r\n",
         ),
-        words=(b"\r\n", b"$", b"*", b":", b"+OK\r\n", b"-ERR x\r\n", b"-WRONGTYPE \r\n", b"$-1\r\n", b"*-1\r\n", b":-1\r\n", b"_\r\n",
-            b"%", b"~", b">", b",inf\r\n", b"(99999999999999999999\r\n", b"=5\r\ntxt:a\r\n", b":16383\r\n", b"|1\r\n+a\r\n+b\r\n"),
+        words=(
+            b"\r\n",
+            b"$",
+            b"*",
+            b":",
+            b"+OK\r\n",
+            b"-ERR x\r\n",
+            b"-WRONGTYPE \r\n",
+            b"$-1\r\n",
+            b"*-1\r\n",
+            b":-1\r\n",
+            b"_\r\n",
+            b"%",
+            b"~",
+            b">",
+            b",inf\r\n",
+            b"(99999999999999999999\r\n",
+            b"=5\r\ntxt:a\r\n",
+            b":16383\r\n",
+            b"|1\r\n+a\r\n+b\r\n",
+        ),
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""A parser, as those see it who feed it: what to begin with, and a function that raises when something does not hold."""
+"""A parser as those see it who feed it: what to begin with, and what raises when something does not hold."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
