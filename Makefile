@@ -38,6 +38,8 @@ format: $(VENV)/.installed-dev
 lock: $(VENV)/.installed-dev
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(BIN)/python -c '$(BUILD_REQUIRES)' | $(COMPILE) - --output-file requirements-build.lock
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements.lock --constraint requirements-build.lock \
+		--output-file requirements-dev.lock
 
 # Strict: what the index knows nothing of has not been found clean.
 audit: $(VENV)/.installed-dev

@@ -7,14 +7,16 @@ limit for every single reply.
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 
 Command = tuple[str | bytes | int, ...]
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What redis-py raises besides its own errors for RESP that makes no sense, such as MOVED to a port of letters."""
 _PACK: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub knows one word only
 
 
@@ -58,6 +60,8 @@ async def _exchange(pool: ConnectionPool, commands: Sequence[Command]) -> list[A
                 replies.append(await connection.read_response(timeout=math.inf))
             except ResponseError as error:
                 replies.append(error)
+            except UNREADABLE as error:
+                raise InvalidResponse(f"a reply cannot be read: {error}") from error
     except BaseException:
         # Replies that nobody has read would answer the next one's commands.
         await connection.disconnect(nowait=True)

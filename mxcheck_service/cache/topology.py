@@ -13,6 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from mxcheck_service.cache.exchange import UNREADABLE
 from mxcheck_service.cache_url import Address
 
 SHARE: Final = 4
@@ -69,7 +70,10 @@ class SentinelSource:
         self._service = service
 
     async def ask(self) -> Topology:
-        return Topology(((0, await self._sentinel.discover_master(self._service)),))
+        try:
+            return Topology(((0, await self._sentinel.discover_master(self._service)),))
+        except UNREADABLE as error:
+            raise RedisConnectionError(f"a sentinel cannot be understood: {error}") from error
 
     async def close(self) -> None:
         for client in self._sentinel.sentinels:
@@ -91,14 +95,10 @@ class ClusterSource:
             try:
                 async with asyncio.timeout(self._patience):
                     rows = await self._clients.client(node).execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
-            except (RedisError, OSError) as error:
-                problem = error
-                continue
-            try:
                 if rows:
                     return self._read(rows, node)
-            except (TypeError, ValueError, LookupError, AttributeError) as error:
-                problem = RedisConnectionError(f"{node[0]}:{node[1]} tells of no hash slots: {error}")
+            except (RedisError, OSError, *UNREADABLE) as error:
+                problem = error
         raise RedisConnectionError(f"no node of the cluster tells who serves what: {problem or 'none serves anything'}")
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from mxcheck_service.cache.exchange import UNREADABLE
 from mxcheck_service.cache.near import NearCache
 from mxcheck_service.cache.servers import Servers
 from mxcheck_service.ports import Clock
@@ -53,7 +54,7 @@ async def _track(servers: Servers, near: NearCache, prefix: str, clock: Clock) -
                 await _first_end(servers.changed(heard, HEARTBEAT), *(_listen(pubsub, near) for pubsub in subscribed))
         except ResponseError:
             raise
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, *UNREADABLE) as error:
             _log.debug("invalidations are lost: %s", error)
         finally:
             near.end()

@@ -140,7 +140,7 @@ async def _cluster(data: bytes) -> None:
     reader.feed(data)
     try:
         rows = reader.gets()
-    except hiredis.ProtocolError:
+    except (hiredis.ProtocolError, TypeError):  # of a map with a list as a key, to whoever reads
         return
     if rows is False or isinstance(rows, hiredis.ReplyError):
         return
