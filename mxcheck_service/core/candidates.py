@@ -30,7 +30,11 @@ _COMMENT_TOKEN = re.compile(r"\\.?|[()]|[^\\()]+", re.DOTALL)
 _LIST_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^>]*>?|[,;]|[^"<,;]+', re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?\s]{0,1024})\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
-_CHARSETS = frozenset(aliases) | frozenset(aliases.values()) | {"utf_8_sig", "utf8"}
+_WITHOUT_ALIAS = (
+    "cp1006 cp720 cp737 cp856 cp874 cp875 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian utf_8_sig"
+)
+_CHARSETS = frozenset((*aliases, *aliases.values(), *_WITHOUT_ALIAS.split()))
+"""Those that Python knows, as it writes their names."""
 _ATOMS = r'[^\s"<>(),;:\\\[\]@]+'
 _ONE_ADDRESS = re.compile(rf"""(?:"[^"\\]*"[ \t]*|[^"<>(),;:\\\[\]@]*)<{_ATOMS}@({_ATOMS})>|{_ATOMS}@({_ATOMS})""")
 """The forms nearly all headers have: one bare address, or a display name without specials and one in angle brackets."""

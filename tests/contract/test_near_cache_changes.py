@@ -119,6 +119,16 @@ class TestKnown:
         assert not known.near.known_for([("p:a", "1")])
         assert known.near.version != version
 
+    async def test_stands_whatever_others_publish_in_the_name_of_redis(self, known: Bench) -> None:
+        """Whoever may publish can speak where Redis tells of changes, but cannot say a list of keys."""
+        for said in ("p:a", "", b"\xff"):
+            await known.other.publish("__redis__:invalidate", said)
+        await known.settled()
+        assert known.near.known_for([("p:a", "1")])
+        await known.other.set("p:a", "3", ex=60)
+        await known.settled()
+        assert await known.read("p:a") == "3"
+
     async def test_that_comes_leaves_the_version(self, known: Bench) -> None:
         version = known.near.version
         known.near.entries.put("p:new", "1", math.inf)

@@ -130,6 +130,8 @@ def test_secret_given_both_ways_is_an_error(tmp_path: Path) -> None:
         ("MXCHECK_DNS__NAMESERVERS", "[127.0.0.1", "is not a YAML list"),
         ("MXCHECK_DNS__NAMESERVERS", "[127.0.0.1, nonsense]", "'nonsense'"),
         ("MXCHECK_DNS__NAMESERVERS", "[!tag x]", "is not a YAML list"),
+        ("MXCHECK_DNS__NAMESERVERS", "[!!bool x]", "is not a YAML list"),
+        ("MXCHECK_DNS__NAMESERVERS", "[" * 5000, "is not a YAML list"),
         ("MXCHECK_PRESET", "strict", "'recommended' or 'reference'"),
         ("MXCHECK_PRESET", "[reference]", "preset"),
         ("MXCHECK_PRESET__X", "1", "preset"),

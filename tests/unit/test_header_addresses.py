@@ -3,11 +3,15 @@
 Well-formed values: RFC 5322 sections 3.2 to 3.4. Broken ones: whatever comes out, nothing blows up.
 """
 
+import encodings
 import time
 
 import pytest
 
+from mxcheck_service.core import candidates as module
+from mxcheck_service.core import codec, networks
 from mxcheck_service.core.candidates import Envelope, candidates, decode_words, header_domains
+from mxcheck_service.core.model import Family
 from mxcheck_service.core.settings import RECOMMENDED, MxCheckSettings
 
 LONG = 200_000
@@ -111,6 +115,10 @@ def test_domains_of_a_header_value(value: str, domains: list[str] | None) -> Non
         pytest.param("=?utf-8*en?q?a?=", None, id="language"),
         pytest.param("=?utf-8?q?a", "=?utf-8?q?a", id="unclosed"),
         pytest.param("=?utf-8?x?a?=", "=?utf-8?x?a?=", id="unknown-encoding"),
+        pytest.param("=?KOI8-U?q?=A4?=", "\u0454", id="charset-without-an-alias"),
+        pytest.param("=?windows-1252?q?=80?=", "\u20ac", id="charset-by-an-alias"),
+        pytest.param("=?UTF--8?q?=C3=A4?=", "\u00e4", id="charset-written-in-another-way"),
+        pytest.param("=?unicode_escape?q?=5Cx41?=", "=?unicode_escape?q?=5Cx41?=", id="pythons-own-that-is-no-charset"),
         pytest.param("=?nonsense?q?a?=", "=?nonsense?q?a?=", id="unknown-charset"),
         pytest.param("=?base64?q?a?=", "=?base64?q?a?=", id="codec-that-is-no-charset"),
         pytest.param("=?utf-8?b?!!!?=", None, id="no-base64"),
@@ -196,3 +204,25 @@ def test_long_run_of_one_thing_costs_linear_time(unit: str) -> None:
 )
 def test_long_value_made_to_hurt_costs_linear_time(value: str) -> None:
     in_few_seconds(value)
+
+
+def test_names_of_charsets_that_strangers_write_are_not_kept() -> None:
+    """Python keeps every name that it was ever asked for, and looks for a file of each new one."""
+    before = len(encodings._cache)
+    for number in range(100):
+        decode_words(f"=?x-{number}?q?a?= =?utf{'-' * number}8?q?a?=")
+    assert len(encodings._cache) <= before + 1
+
+
+@pytest.mark.parametrize("name", ["a" * 100_000, "a." * 50_000, "\u00e4" * 50_000, "1" * 100_000])
+def test_what_is_too_long_for_a_name_is_not_kept_either(name: str) -> None:
+    """The bound of what is remembered is a number of names, so that each must be no longer than a name."""
+    remembered = [module._normalized, networks._parse_ip, codec._domain, codec._host]
+    before = [function.cache_info().currsize for function in remembered]
+    found = candidates(Envelope(f"a@{name}", [f"a@{name}"], [], name), MxCheckSettings(), RECOMMENDED, max_addresses=9)
+    assert not found
+    assert networks.parse_ip(name) is None
+    assert networks.family_of(name) is Family.NONE
+    assert codec.decode_domain(name) is None
+    assert codec.decode_host(name) is None
+    assert [function.cache_info().currsize for function in remembered] == before

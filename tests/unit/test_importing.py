@@ -115,6 +115,8 @@ class TestValues:
                 ("expire", True),
                 ("expire", [1]),
                 ("expire", 1e999),
+                ("expire", 10**400),
+                ("expire", "9" * 400),
                 ("port", "70000"),
             ),
             *(("check_from", "perhaps"), ("key_prefix", ""), ("key_prefix", ["a"]), ("connect_timeout", "-1s")),

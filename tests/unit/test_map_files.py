@@ -104,6 +104,22 @@ class TestFile:
         assert "no address and no network" in (kept.state("bad_ips").error or "")
         assert kept.value("11.0.0.1", "bad_ips") == "1"
 
+    async def test_text_that_has_no_usable_glob_is_no_map_of_names(self, tmp_path: Path) -> None:
+        file = tmp_path / "names"
+        file.write_text("*" + "a" * 2000)
+        kept = Kept(bad_mxs=str(file))
+        await kept.refresh()
+        with pytest.raises(MapError, match=r"no name in any of its 1 entries, such as .*more than 1024 characters"):
+            kept.library.maps(kept.wanted)
+
+    async def test_globs_that_are_left_out_are_told(self, tmp_path: Path) -> None:
+        file = tmp_path / "names"
+        file.write_text(f"*{'a' * 2000}\n*.example 3\n")
+        kept = Kept(bad_mxs=str(file))
+        await kept.refresh()
+        (problem,) = kept.library.maps(kept.wanted).problems
+        assert problem == f"{file}:1: a glob of more than 1024 characters; the entry is left out"
+
     async def test_with_watch_0_only_a_reload_looks_at_it(self, file: Path) -> None:
         kept = Kept(MapsSettings(watch=0), bad_mxs=str(file))
         await kept.refresh()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mxcheck_service.core.maplist import GlobMap, MapEntry, MapHit, Maps, RadixMap, parse_map
+from mxcheck_service.core.maplist import GlobMap, MapEntry, MapHit, Maps, RadixMap, RadixPart, compile_map, parse_map
+from mxcheck_service.core.maptable import DamagedImage, Table
 
 
 def keys_and_values(text: str) -> list[tuple[str, str]]:
@@ -195,3 +196,13 @@ def test_maps_are_all_off_by_default() -> None:
 
 def test_what_is_no_address_is_in_no_network() -> None:
     assert radix("::/0\n0.0.0.0/0").get("mx.example") is None
+
+
+@pytest.mark.parametrize("size", [0, 8, 24, 40])
+def test_an_image_that_ends_too_early_is_told_and_not_read(size: int) -> None:
+    for kind in ("glob", "radix"):
+        image = compile_map(kind, parse_map("192.0.2.1 x\n", "m"), "m").image
+        with pytest.raises(DamagedImage, match="the image of the map is damaged: it has"):
+            Table(image[:size])
+    with pytest.raises(DamagedImage, match="does not tell how many networks"):
+        RadixPart(bytes(2 * 40), (), "m")

@@ -86,6 +86,28 @@ async def test_when_nobody_tells_the_reason_is_named() -> None:
             await told.ask()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(b"OK", id="text"),
+        pytest.param(7, id="number"),
+        pytest.param([[0, 100]], id="nobody-serves"),
+        pytest.param([[0, 100, [b"c", b"3"]]], id="port-of-letters"),
+        pytest.param([[0, 100, [b"c", 0]]], id="no-port"),
+        pytest.param([[0, 100, [b"\xff", 3]]], id="host-that-is-no-text"),
+        pytest.param([[b"x", 100, [b"c", 3]]], id="slot-of-letters"),
+        pytest.param([[0], 1], id="rows-of-several-kinds"),
+    ],
+)
+async def test_a_node_that_tells_nonsense_is_passed_over(rows: Any) -> None:
+    asked, nodes = source(A, B, a=rows, b=[[0, 16383, [b"b", 2]]])
+    for _ in range(5):
+        assert (await asked.ask()).primaries == {B}
+    assert B in nodes.asked
+    with pytest.raises(RedisConnectionError, match="no node of the cluster"):
+        await source(A, a=rows)[0].ask()
+
+
 class CountingSource:
     def __init__(self) -> None:
         self.asked = 0
