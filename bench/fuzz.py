@@ -1,5 +1,7 @@
 """Feeds every parser with whatever breaks it, if anything does, for a long time: libFuzzer by way of atheris.
 
+Besides, schemathesis drives the running service (`bench.interface`).
+
     pip install -e '.[fuzz]'
     python -m bench.fuzz [--seconds 600] [--targets headers dns] [--jobs 1] [--corpus DIR] [--json FILE]
 
@@ -19,10 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench import report
+from bench import interface, report
 from tests.hostile.fuzz.target import CORPUS
 from tests.hostile.fuzz.targets import TARGETS
 
+EVERYTHING: Final = (*TARGETS, interface.NAME)
 _NICE: Final = 19
 _LONGEST_INPUT_SECONDS: Final = 30
 """Of the clock, for one input: a process that hangs does not come to the bound of CPU seconds that a target has."""
@@ -34,6 +37,8 @@ _DONE: Final = re.compile(r"^Done (\d+) runs in (\d+) second", re.MULTILINE)
 
 def fuzz(name: str, seconds: int, folder: Path) -> dict[str, Any]:
     """Run a target to the end of its time and return its row of the result file."""
+    if name == interface.NAME:
+        return interface.fuzz(seconds, folder)
     target = TARGETS[name]
     grown, findings, seeds = (folder / f"{name}{suffix}" for suffix in ("", "-findings", "-seeds"))
     for each in (grown, findings, seeds):
@@ -83,12 +88,13 @@ def _escaped(word: bytes) -> str:
 def main() -> None:
     parser = report.options("fuzz", __doc__)
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
-    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME")
+    parser.add_argument("--targets", nargs="+", choices=EVERYTHING, default=EVERYTHING, metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--corpus", type=Path, help="where to keep the inputs that reach something new")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mxcheck-fuzz-") as temporary:
         folder = (arguments.corpus or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(arguments.jobs) as pool:
             for row in pool.map(lambda name: fuzz(name, arguments.seconds, folder), arguments.targets):
                 report.append(arguments.json, row)

@@ -1,8 +1,8 @@
 """Globs, matched in a time that neither the glob nor the name can stretch.
 
 `*` is any text, `+` at least one character, `?` at most one, everything else stands for itself. Written as a regular
-expression in the plain way, a glob with four stars takes seconds for a name of 250 hyphens, and one with thirty `?`
-years; names come from strangers, and globs from wherever a map is fetched.
+expression in the plain way, a glob with five stars takes 5 seconds for a name of 250 hyphens, one with six minutes, and
+one with forty `?` years; names come from strangers, and globs from wherever a map is fetched.
 """
 
 import re

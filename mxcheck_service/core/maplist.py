@@ -9,6 +9,7 @@ A map has parts, one for each place its entries come from, so that a place that 
 
 import math
 import re
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ class RadixPart:
     def __init__(self, image: Image, problems: tuple[str, ...], place: str) -> None:
         self._stretches = Table(image)
         counted = Table(memoryview(image)[self._stretches.size :])
-        if not counted:
+        if not counted or counted.rank(0) > sys.maxsize:
             raise DamagedImage("it does not tell how many networks it has")
         self._networks = counted.rank(0)
         self.problems = problems

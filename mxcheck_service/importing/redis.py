@@ -56,7 +56,14 @@ def convert(draft: Draft, dump: Dump) -> None:
         draft.leave_out("cache", "url", None, "servers: names no server")
         return
     remarks = ["the password is in this file: let nobody but the service read it"] if options.get("password") else []
-    url = _sentinel_url(options, remarks) or _server_url(options, write[0], remarks)
+    try:
+        url = _sentinel_url(options, remarks) or _server_url(options, write[0], remarks)
+    except UnicodeEncodeError:
+        draft.leave_out("cache", "url", None, "a part of it has characters that nothing can be written with")
+        return
+    except Unreadable as error:
+        draft.leave_out("cache", "url", None, f"ssl or no_ssl_verify {error}")
+        return
     if len(write) > 1 or set(read) - set(write):
         rest = ", ".join(dict.fromkeys(server for server in (*write[1:], *read) if server != write[0]))
         remarks.append(

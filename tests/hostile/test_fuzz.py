@@ -6,7 +6,7 @@ from tests.hostile.fuzz.mutation import mutations
 from tests.hostile.fuzz.target import CORPUS, Target
 from tests.hostile.fuzz.targets import TARGETS
 
-MUTATIONS = 300
+MUTATIONS = 200
 LARGEST_CORPUS = 200_000
 """Octets of all files together: it is read with every run of the tests, and by every clone."""
 

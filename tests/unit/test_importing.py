@@ -129,6 +129,15 @@ class TestValues:
         assert f"# {setting}: " in text
         assert left_out == 2, "and Redis"
 
+    @pytest.mark.parametrize(
+        ("odd", "why"),
+        [({"password": "\ud800"}, "characters that nothing"), ({"ssl": "perhaps"}, "is neither true nor false")],
+    )
+    def test_a_redis_that_cannot_be_named_is_left_out(self, odd: dict[str, Any], why: str) -> None:
+        tree, text = imported({"mx_check": {"port": 26}, "redis": {"servers": "127.0.0.1"} | odd})
+        assert tree == {"preset": "reference", "mx_check": {"port": 26}}
+        assert why in text
+
     def test_what_rspamd_would_not_run_with_becomes_a_comment(self) -> None:
         tree, text = imported({"probe_ipv4": False, "port": 26})
         assert tree["mx_check"] == {"port": 26}

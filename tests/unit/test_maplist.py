@@ -3,7 +3,7 @@
 import pytest
 
 from mxcheck_service.core.maplist import GlobMap, MapEntry, MapHit, Maps, RadixMap, RadixPart, compile_map, parse_map
-from mxcheck_service.core.maptable import DamagedImage, Table
+from mxcheck_service.core.maptable import DamagedImage, Row, Table, build
 
 
 def keys_and_values(text: str) -> list[tuple[str, str]]:
@@ -206,3 +206,5 @@ def test_an_image_that_ends_too_early_is_told_and_not_read(size: int) -> None:
             Table(image[:size])
     with pytest.raises(DamagedImage, match="does not tell how many networks"):
         RadixPart(bytes(2 * 40), (), "m")
+    with pytest.raises(DamagedImage, match="does not tell how many networks"):
+        RadixPart(bytes(40) + build([Row(b"", 1 << 63, b"")]), (), "m")
