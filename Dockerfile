@@ -35,6 +35,8 @@ LABEL org.opencontainers.image.title="mxcheck-service" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE}"
 COPY --from=build /opt/mxcheck /opt/mxcheck
+# What is in the environment, by name, version, hash and licence (CycloneDX).
+COPY sbom.cdx.json /opt/mxcheck/share/sbom.cdx.json
 ENV PATH=/opt/mxcheck/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532

@@ -12,7 +12,11 @@ COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 	--custom-compile-command 'make lock' $(UPGRADE)
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
-.PHONY: serve test core-coverage lint types format lock audit check clean
+# Known by their hashes; after that the project itself, as a link to these sources, built by what has been installed.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
+
+.PHONY: serve test core-coverage lint types format lock sbom audit check clean
 
 serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
@@ -43,19 +47,29 @@ lock: $(VENV)/.installed-dev
 
 # Strict: what the index knows nothing of has not been found clean.
 audit: $(VENV)/.installed-dev
-	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock -r requirements-build.lock
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip \
+		-r requirements.lock -r requirements-build.lock -r requirements-dev.lock
+
+# What packages say of themselves is read from them; without the markers, since the bill is for every system.
+sbom: $(VENV)/.installed-dev
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		sed 's/^\([^ #]*==[^ ]*\) ;[^\]*/\1 /' requirements.lock >"$$folder/lock" && \
+		$(INSTALL) --no-deps --require-hashes --target "$$folder/packages" -r "$$folder/lock" && \
+		$(BIN)/python -m docs.sbom "$$folder/packages"
 
 check: lint types core-coverage test
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable .
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements.lock requirements-build.lock
+	$(INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	$(LINK)
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable '.[dev]'
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(LINK)
 	touch $@ $(VENV)/.installed
 
 clean:

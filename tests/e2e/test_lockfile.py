@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 WANTED = {
     "requirements.lock": PROJECT["project"]["dependencies"],
     "requirements-build.lock": PROJECT["build-system"]["requires"],
+    "requirements-dev.lock": [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]],
 }
 PYTHONS = ("3.11.0", "3.12.0", "3.13.0", "3.14.0")
 MACHINES = ("x86_64", "aarch64")
@@ -90,3 +91,11 @@ class TestLock:
         assert "\n#    make lock\n" in text
         # No address, no path: what is installed is known by its hash, wherever it comes from.
         assert "/" not in text
+
+
+def test_what_is_tested_is_what_is_shipped() -> None:
+    """And built by the same: `make` installs the development lock alone, the image the two others."""
+    tested = {str(entry.requirement): entry.hashes for entry in entries("requirements-dev.lock")}
+    for lock in ("requirements.lock", "requirements-build.lock"):
+        for entry in entries(lock):
+            assert tested.get(str(entry.requirement)) == entry.hashes, f"{entry.requirement} of {lock}: make lock"
