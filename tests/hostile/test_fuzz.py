@@ -1,7 +1,10 @@
 """Every parser, fed with what once broke something, with what long runs came by, and with a little more of the kind."""
 
+import json
+
 import pytest
 
+from bench import fuzz, report
 from tests.hostile.fuzz.mutation import mutations
 from tests.hostile.fuzz.target import CORPUS, Target
 from tests.hostile.fuzz.targets import TARGETS
@@ -22,6 +25,13 @@ def test_what_holds_for_every_input_holds_for_these(target: Target) -> None:
             except BaseException as error:
                 error.add_note(f"the input: {data!r}")
                 raise
+
+
+def test_the_documented_table_is_that_of_the_result_file() -> None:
+    runs = json.loads((report.RESULTS / "fuzz.json").read_text())["runs"]
+    assert fuzz.table(runs) in (report.RESULTS.parents[1] / "docs" / "reliability.md").read_text()
+    for name in fuzz.EVERYTHING:
+        assert sum(run["seconds"] for run in runs if run["target"] == name) >= 600, name
 
 
 def test_the_corpus_is_small_and_all_of_it_is_used() -> None:
