@@ -11,11 +11,13 @@ the result file gets a row for each run, the CPU seconds among it. What breaks s
 afterwards: it belongs into tests/hostile/corpus/NAME, and the run goes on without it.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +87,25 @@ def _escaped(word: bytes) -> str:
     return "".join(map("\\x{:02x}".format, word))
 
 
+def table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The table of docs/reliability.md: all runs of each target together."""
+    rows = []
+    for name in EVERYTHING:
+        of_it = [run for run in runs if run["target"] == name]
+        found = {finding for run in of_it for finding in run["findings"]}
+        rows.append(
+            [
+                name,
+                f"{sum(run['seconds'] or 0 for run in of_it) / 60:.0f}",
+                f"{sum(run['cpu_seconds'] for run in of_it) / 60:.1f}",
+                f"{sum(run['executions'] or 0 for run in of_it):,}",
+                str(len(found)),
+                str(len(of_it[-1]["findings"])) if of_it else "",
+            ]
+        )
+    return report.table(["target", "minutes", "of CPU", "inputs", "kinds of errors", "in the last run"], rows)
+
+
 def main() -> None:
     parser = report.options("fuzz", __doc__)
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
@@ -99,6 +120,7 @@ def main() -> None:
             for row in pool.map(lambda name: fuzz(name, arguments.seconds, folder), arguments.targets):
                 report.append(arguments.json, row)
                 print(row, flush=True)
+    print(table(json.loads(arguments.json.read_text())["runs"]))
 
 
 if __name__ == "__main__":

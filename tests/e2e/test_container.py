@@ -145,6 +145,9 @@ class TestContents:
         }
         assert installed == locked | {"mxcheck-service": __version__}
 
+    def test_its_bill_of_materials_is_that_of_the_sources(self, image: Image) -> None:
+        assert (image.root / "opt/mxcheck/share/sbom.cdx.json").read_bytes() == (ROOT / "sbom.cdx.json").read_bytes()
+
     def test_nothing_that_installs(self, image: Image) -> None:
         places = ("opt/*/bin", "usr/local/bin", "opt/*/lib/python*/site-packages", "usr/local/lib/python*/*-packages")
         assert [found for place in places for found in image.root.glob(f"{place}/pip*")] == []
