@@ -12,12 +12,8 @@ from typing import Any, Final, Protocol
 import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-<<<<<<< HEAD
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-=======
-from redis.exceptions import InvalidResponse, ResponseError
->>>>>>> wip/fuzz
 
 Command = tuple[str | bytes | int, ...]
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)

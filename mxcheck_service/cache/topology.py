@@ -13,11 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-<<<<<<< HEAD
 from mxcheck_service.cache.exchange import UNREADABLE, Link
-=======
-from mxcheck_service.cache.exchange import UNREADABLE
->>>>>>> wip/fuzz
 from mxcheck_service.cache_url import Address
 
 FRESH: Final = 0.1

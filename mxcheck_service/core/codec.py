@@ -76,11 +76,7 @@ def encode(entry: DomainEntry | Outcome, *, implicit: bool = False) -> str:
 
 
 def decode_domain(value: str) -> DomainEntry | None:
-<<<<<<< HEAD
     """Decode a `d:` value. An `mx:` list keeps its order, less what is no host with a preference; none left: None."""
-=======
-    """Decode a `d:` value. An `mx:` list keeps its order, less entries without a preference; none left is None."""
->>>>>>> wip/fuzz
     return (_domain if len(value) <= _LONGEST_REMEMBERED else _domain.__wrapped__)(value)
 
 
@@ -91,11 +87,8 @@ def decode_host(value: str) -> HostEntry | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _domain(value: str) -> DomainEntry | None:
-<<<<<<< HEAD
     if len(value) > _LONGEST:
         return None
-=======
->>>>>>> wip/fuzz
     if value.startswith("mx:"):
         matches = (_MX_ENTRY.fullmatch(entry) for entry in value[3:].split(",") if entry)
         hosts = tuple(MxHost(int(match[2]), match[1]) for match in matches if match)

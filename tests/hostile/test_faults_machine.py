@@ -17,8 +17,8 @@ NOTICED = 1.0
 MOST_LINES = 5
 """Log lines above info that a fault of two seconds may bring."""
 BUSY = 0.8
-"""Share of the time. A loop that goes round for nothing has something to do all the time; the load, a fifth of it, and more
-on a busy machine, where it waits for a core besides."""
+"""Share of the time. A loop that goes round for nothing has something to do all the time; the load, a fifth of it, and
+more on a busy machine, where it waits for a core besides."""
 _STAMP = re.compile(r"^(\S+Z) ", re.MULTILINE)
 _WARNING = re.compile(r"^\S+Z (?:warning|error) ", re.MULTILINE)
 
@@ -76,7 +76,7 @@ async def test_a_killed_worker_takes_along_what_it_had_in_hand_and_no_more() -> 
         assert "was killed by SIGKILL" in scene.service.log
     lost = [one for one in load.requests if one.judged(load.patience) is Judged.FAILED]
     late = [one for one in lost if one not in fault.under_way]
-    assert all(0 <= one.began - fault.killed < NOTICED for one in late), late
+    assert all(0 <= one.sent - fault.killed < NOTICED for one in late), late
     assert 0 < len(lost) < len(fault.under_way), "the other worker had some in hand, too, and lost none"
 
 

@@ -1,15 +1,10 @@
 """Every parser, fed with what once broke something, with what long runs came by, and with a little more of the kind."""
 
-<<<<<<< HEAD
-import pytest
-
-=======
 import json
 
 import pytest
 
 from bench import fuzz, report
->>>>>>> wip/fuzz
 from tests.hostile.fuzz.mutation import mutations
 from tests.hostile.fuzz.target import CORPUS, Target
 from tests.hostile.fuzz.targets import TARGETS
@@ -32,8 +27,6 @@ def test_what_holds_for_every_input_holds_for_these(target: Target) -> None:
                 raise
 
 
-<<<<<<< HEAD
-=======
 def test_the_documented_table_is_that_of_the_result_file() -> None:
     runs = json.loads((report.RESULTS / "fuzz.json").read_text())["runs"]
     assert fuzz.table(runs) in (report.RESULTS.parents[1] / "docs" / "reliability.md").read_text()
@@ -41,7 +34,6 @@ def test_the_documented_table_is_that_of_the_result_file() -> None:
         assert sum(run["seconds"] for run in runs if run["target"] == name) >= 600, name
 
 
->>>>>>> wip/fuzz
 def test_the_corpus_is_small_and_all_of_it_is_used() -> None:
     files = [path for path in CORPUS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < LARGEST_CORPUS

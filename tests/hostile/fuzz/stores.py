@@ -131,14 +131,11 @@ class _Told:
     def client(self, _node: cache_url.Address) -> Self:
         return self
 
-<<<<<<< HEAD
     def link(self, _node: cache_url.Address) -> Self:
         return self
 
     answers = True
 
-=======
->>>>>>> wip/fuzz
     async def execute_command(self, *_command: str) -> Any:
         return self._rows
 
