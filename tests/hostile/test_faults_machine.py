@@ -14,8 +14,8 @@ from tests.lab.load import Judged, Load
 MOST_LINES = 5
 """Log lines above info that a fault of two seconds may bring."""
 BUSY = 0.8
-"""Share of the time. A loop that goes round for nothing has something to do all the time; the load, a fifth of it, and more
-on a busy machine, where it waits for a core besides."""
+"""Share of the time. A loop that goes round for nothing has something to do all the time; the load, a fifth of it, and
+more on a busy machine, where it waits for a core besides."""
 _STAMP = re.compile(r"^(\S+Z) ", re.MULTILINE)
 _WARNING = re.compile(r"^\S+Z (?:warning|error) ", re.MULTILINE)
 
