@@ -21,9 +21,11 @@ _LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
 # declining to ask for what cannot be a name (an empty label, one of 64 octets): nothing can exist there.
 _NXDOMAIN: Final = frozenset({errno.ARES_ENOTFOUND, errno.ARES_EBADNAME})
 _NODATA: Final = errno.ARES_ENODATA
-_MOST_ASKED: Final = 5_000
-"""Questions after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has
-no other bound: about 1.7 KB for each name of a long list."""
+_MOST_KEPT: Final = 5_000
+"""Answers after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has no
+other bound: about 1.7 KB for each name of a long list."""
+_AS_ONE: Final = 8
+"""Records that weigh as much as an answer by itself. One may have thousands, if its owner likes."""
 
 _UNASKED: Final = frozenset({errno.ARES_ENOMEM, errno.ARES_EFILE})
 _SHORTEST_TRY: Final = 0.25
@@ -94,10 +96,10 @@ class AresResolver:
         """
         if not _LOOKUP_NAME.fullmatch(name):
             return NotFound(nxdomain=True)
-        if self._channel.asked >= _MOST_ASKED:
+        if self._channel.kept >= _MOST_KEPT:
             self._channel = self._renewed()
         channel = self._channel
-        channel.asked += 1
+        channel.kept += 1
         channel.open += 1
         began = asyncio.get_running_loop().time()
         try:
@@ -116,6 +118,7 @@ class AresResolver:
             channel.open -= 1
             if not channel.open and channel is not self._channel:
                 await channel.resolver.close()
+        channel.kept += len(result.answer) // _AS_ONE
         wanted = getattr(pycares, f"QUERY_TYPE_{question}")
         data = tuple(record.data for record in result.answer if record.type == wanted)
         return Found(data) if data else NotFound(nxdomain=False)
@@ -133,8 +136,8 @@ def _tries(timeout: float, tries: int) -> int:
 
 
 class _Channel:
-    """One c-ares channel: how many questions it was asked, and how many of them are open."""
+    """One c-ares channel: how many answers it may keep, by their weight, and how many questions are open."""
 
     def __init__(self, resolver: aiodns.DNSResolver) -> None:
         self.resolver = resolver
-        self.asked = self.open = 0
+        self.kept = self.open = 0

@@ -187,7 +187,7 @@ async def test_what_c_ares_keeps_is_dropped_after_so_many_questions(
     resolver: AresResolver, dns_server: DnsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """c-ares has no bound for its answers but their TTL; a question that is open meanwhile gets its answer."""
-    monkeypatch.setattr("mxcheck_service.dns._MOST_ASKED", 3)
+    monkeypatch.setattr("mxcheck_service.dns._MOST_KEPT", 3)
     dns_server.set("x.test", "MX", dns.mx((10, "mx.test.")))
     dns_server.set("slow.test", "MX", dns.InTurn(dns.DROP, dns.mx((10, "mx.test."))))
     slow = asyncio.create_task(resolver.mx("slow.test"))
@@ -198,3 +198,18 @@ async def test_what_c_ares_keeps_is_dropped_after_so_many_questions(
     assert await resolver.mx("x.test") == found
     assert dns_server.count("x.test", "MX") == 2
     assert await slow == found
+
+
+async def test_answers_of_thousands_of_records_are_dropped_sooner(
+    resolver: AresResolver, dns_server: DnsServer
+) -> None:
+    """Half a megabyte each: c-ares would keep thousands of them for who sends mail from ever new names."""
+    names = [f"huge{number}.test" for number in range(11)]
+    for name in names:
+        dns_server.set(name, "A", dns.Swollen(dns.a("192.0.2.1")))
+    for name in names:
+        assert isinstance(await resolver.addresses(name, Family.V4), Found)
+    asked = dns_server.count(names[0], "A")
+    await resolver.addresses(names[-1], Family.V4)
+    await resolver.addresses(names[0], Family.V4)
+    assert dns_server.count(names[0], "A") == 2 * asked

@@ -267,7 +267,7 @@ class TestNoFileDescriptorLeft:
 
     async def test_a_channel_that_cannot_read_resolv_conf_is_not_taken(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It would ask this host from then on, and every name would fail."""
-        monkeypatch.setattr("mxcheck_service.dns._MOST_ASKED", 1)
+        monkeypatch.setattr("mxcheck_service.dns._MOST_KEPT", 1)
         resolver = AresResolver([], timeout=0.2, tries=1)
         known = resolver.nameservers
         if known == ("127.0.0.1",):

@@ -14,6 +14,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
@@ -33,6 +34,8 @@ _CALM: Final = 3.0
 _LASTS: Final = (1.0, 3.0)
 _PAUSE: Final = (4.0, 7.0)
 _SAMPLE: Final = 1.0
+_TOGETHER: Final = 100
+"""Names of one request that fills (server.max_addresses)."""
 _HARVEST: Final = 5.0
 _UNNOTICED: Final = 1.0
 """Seconds after a worker's death in which a caller may still use a connection to it."""
@@ -93,12 +96,16 @@ FAULTS: Final[tuple[Fault, ...]] = (
 
 @dataclass(frozen=True)
 class Sample:
-    """What the service holds, `at` so many seconds after the start. `oldest`: of the oldest worker alone, in octets."""
+    """What the service holds, `at` so many seconds after the start.
+
+    `parent` and `worker` are octets of memory. Like descriptors, which callers' connections are none of, and threads,
+    they are of the parent and the oldest worker: one that has been replaced begins anew. Tasks and greetings are of all.
+    """
 
     at: float
     calm: bool
-    rss: int
-    oldest: int
+    parent: int
+    worker: int
     descriptors: int
     threads: int
     tasks: int
@@ -108,6 +115,17 @@ class Sample:
 def workers(scene: Scene) -> list[psutil.Process]:
     """Return the workers, the oldest first."""
     return sorted(psutil.Process(scene.service.pid).children(), key=lambda child: child.create_time())
+
+
+async def _fill(scene: Scene, names: int) -> None:
+    """Fill what keeps the latest names: all that has a bound is at it then, and what grows has none.
+
+    Each request comes over a connection of its own, and the kernel gives the workers about as many of them.
+    """
+    for first in range(0, _WORKERS * names, _TOGETHER):
+        asked = [f"a@x{number}.filler.test" for number in range(first, first + _TOGETHER)]
+        reply = await scene.service.check({"mime_from": asked})
+        assert reply.status == 200, reply.body
 
 
 class Soak:
@@ -128,11 +146,15 @@ class Soak:
         """What became of every request, by what asked."""
         return self.steady | self._callers.accounts
 
-    async def run(self, seconds: float) -> None:
-        """Run for so long. Raises AssertionError when the service is not sound in the end, or leaves a lock."""
+    async def run(self, seconds: float, *, names: int = 0) -> None:
+        """Run for so long, after so many names that do not exist were asked for, of each worker.
+
+        Raises AssertionError when the service is not sound in the end, or leaves a lock.
+        """
         async with _SoakScene() as scene:
             self._callers = Callers(scene, random.Random(self._rng.random()), DEADLINE, self._may_be_lost)
             load = Load(scene.service.url, scene.senders, rate=self._rate, deadline=DEADLINE)
+            await _fill(scene, names)
             self._began = time.monotonic()
             async with load.flowing():
                 assert await load.all_true(10, within=10), "not sound before the first fault"
@@ -158,8 +180,11 @@ class Soak:
             assert await scene.stuck_locks() == []
 
     async def _break(self, scene: Scene, load: Load, end: float) -> None:
+        deck: list[Fault] = []
         while time.monotonic() < end:
-            fault = self._rng.choice(FAULTS)
+            # Each comes once before any comes again, so that what is grown once is so before it is compared.
+            deck = deck or self._rng.sample(FAULTS, len(FAULTS))
+            fault = deck.pop()
             self._is_broken = True
             await fault.begin(scene, load)
             if fault is KILLED:
@@ -183,14 +208,17 @@ class Soak:
 
     async def _sampled(self, scene: Scene, calm: bool) -> Sample:
         told = await scene.service.metrics()
-        family = [psutil.Process(scene.service.pid), *workers(scene)]
+        port = urlsplit(scene.service.url).port
+        parent, worker = psutil.Process(scene.service.pid), workers(scene)[0]
+        # Callers keep as many connections as they once needed at a time.
+        callers = [each for each in worker.net_connections("tcp") if each.raddr and each.laddr.port == port]
         return Sample(
             round(time.monotonic() - self._began, 1),
-            calm and len(family) == 1 + _WORKERS,
-            sum(process.memory_info().rss for process in family),
-            family[1].memory_info().rss,
-            sum(process.num_fds() for process in family),
-            sum(process.num_threads() for process in family),
+            calm,
+            parent.memory_info().rss,
+            worker.memory_info().rss,
+            parent.num_fds() + worker.num_fds() - len(callers),
+            parent.num_threads() + worker.num_threads(),
             int(told.value("mxcheck_background_tasks")),
             int(told.value("mxcheck_lingering_probes")),
         )

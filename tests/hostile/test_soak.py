@@ -22,7 +22,7 @@ async def test_everything_at_once_and_nobody_is_answered_wrong() -> None:
 
 def grown(**more: int) -> list[Sample]:
     """Samples of an hour, at whose end there is so much more."""
-    steady = {"rss": 100 << 20, "oldest": 50 << 20, "descriptors": 60, "threads": 6, "tasks": 2, "lingering": 1}
+    steady = {"parent": 60 << 20, "worker": 90 << 20, "descriptors": 60, "threads": 6, "tasks": 2, "lingering": 1}
     return [
         Sample(
             at=float(at), calm=True, **{name: value + more.get(name, 0) * at // 3600 for name, value in steady.items()}
@@ -32,9 +32,9 @@ def grown(**more: int) -> list[Sample]:
 
 
 def test_what_grows_is_told() -> None:
-    assert bench.growth(grown()).keys() == {"rss", "oldest", "descriptors", "threads", "tasks", "lingering"}
+    assert bench.growth(grown()).keys() == {"parent", "worker", "descriptors", "threads", "tasks", "lingering"}
     assert not any(row["grows"] for row in bench.growth(grown()).values())
-    for name, more in {"rss": 60 << 20, "oldest": 60 << 20, "descriptors": 60, "threads": 12, "tasks": 60}.items():
+    for name, more in {"parent": 60 << 20, "worker": 60 << 20, "descriptors": 60, "threads": 12, "tasks": 60}.items():
         found = bench.growth(grown(**{name: more}))
         assert [each for each, row in found.items() if row["grows"]] == [name]
 
