@@ -35,6 +35,7 @@ def test_no_glob_and_no_name_take_long(glob: str) -> None:
     ("glob", "hits", "misses"),
     [
         pytest.param("*ab*ba*", ["abba", "xabxbax"], ["aba", "ba ab"], id="parts-do-not-overlap"),
+        pytest.param("a.b", ["a.b"], ["aab", "a.b."], id="no-wildcard"),
         pytest.param("a*a", ["aa", "aba"], ["a"], id="beginning-and-end-do-not-overlap"),
         pytest.param("*+*", ["a", "ab"], [""], id="plus-among-stars"),
         pytest.param("a?*", ["a", "ab", "abc"], ["", "b"], id="question-mark-before-a-star"),
