@@ -16,7 +16,7 @@ from mxcheck_service.core.model import Source
 
 FEW: Final = len(Source)
 """Most domains of an ordinary message: one of each source."""
-TOGETHER: Final = 8
+TOGETHER: Final = 4
 """Lookups under way at once, however busy the processor is, of all requests that have more. So few that they share it
 with the others, and do not take it."""
 MOST_TOGETHER: Final = 64

@@ -252,8 +252,11 @@ class Checker:
         for task in tasks:
             task.add_done_callback(taken.over)
         await asyncio.wait(tasks, timeout=deadline)
-        reports = {}
+        reports: dict[Candidate, DomainReport] = {}
         for candidate, trace, task in zip(found, traces, tasks, strict=True):
+            if reports and len(reports) % FEW == 0:
+                # Reports on a hundred domains would keep everybody waiting.
+                await asyncio.sleep(0)
             if task.done() and not task.cancelled():
                 lookup, seconds = task.result()
                 result, origin = DomainResult(candidate, lookup), _origin(trace)
