@@ -16,7 +16,9 @@ from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.ports import ConnectError, Connection, ConnectProblem, Dialer, LocalFault, Probed, Settling
 from mxcheck_service.seats import Seat, Seats
 
-_RECEIVE: Final = 4096
+_RECEIVE: Final = 8192
+_LONGEST_REPLY: Final = 4096
+"""Octets of a reply to QUIT that are waited for."""
 _LONGEST_FAREWELL: Final = 5.0
 """Seconds to wait for the reply to QUIT. RFC 5321 allows minutes, but nothing hangs on the answer."""
 _AT_ONCE: Final = 4
@@ -222,7 +224,7 @@ async def _farewell(connection: _Seated) -> None:
         async with asyncio.timeout_at(until):
             await connection.send(b"QUIT\r\n")
             reply = b""
-            while not reply.endswith(b"\n") and len(reply) < _RECEIVE:
+            while not reply.endswith(b"\n") and len(reply) < _LONGEST_REPLY:
                 data = await connection.receive(until=until)
                 if not data:
                     break

@@ -10,7 +10,7 @@ MAX_LINE: Final = 4096
 """Octets of one line, CRLF included: eight times what RFC 5321 section 4.5.3.1.5 allows."""
 MAX_GREETING: Final = 65536
 """Octets of the whole greeting."""
-MAX_LINES: Final = 4096
+MAX_LINES: Final = 1024
 """Lines of the whole greeting. Judging one costs far more than receiving it: 64 KiB of empty ones are an attack."""
 NEVER: Final = b"521"
 """The reply code of a host that never accepts mail (RFC 7504 section 3)."""

@@ -17,7 +17,7 @@ PATIENCE: Final = 1.5
 """Seconds that a greeting is waited for in the background, in place of five minutes."""
 LOCK: Final = 4.0
 """Seconds that a probe may take all told, the lifetime of its lock."""
-MOST_TAKEN: Final = MAX_GREETING + 4096 + 32_768
+MOST_TAKEN: Final = MAX_GREETING + 8192 + 32_768
 """The longest greeting, a piece that goes past it, and what the kernel takes ahead of us."""
 
 Said = str | set[str]

@@ -32,7 +32,7 @@ _TCP: Final = struct.Struct("!HHLLBBHHH")
 
 
 class ZeroWindow:
-    """The peer as a context manager, at ADDRESS and PORT of a namespace of its own: it says `greeting`, takes nothing.
+    """The peer as a context manager, at ADDRESS and PORT of a namespace of its own: it greets, and takes nothing.
 
     One connection at a time. Needs root and a TUN device.
     """

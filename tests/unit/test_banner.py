@@ -118,7 +118,7 @@ def test_line_past_its_bound_counts_as_no_line_however_it_arrives(
 )
 def test_greeting_past_its_bound_counts_as_no_end_however_it_arrives(size: int, outcome: Outcome) -> None:
     last = b"220 end\r\n"
-    lines = b"220-" + b"x" * 58 + b"\r\n"
+    lines = b"220-" + b"x" * 74 + b"\r\n"
     data = (lines * (size // len(lines) + 1))[: size - len(last) - 2] + b"\r\n" + last
     assert len(data) == size
     # The line cut short by the slice must be a continuation line still.

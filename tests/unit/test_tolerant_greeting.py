@@ -149,7 +149,10 @@ def test_long_line_is_judged_by_its_code_however_it_arrives(
 
 @pytest.mark.parametrize(
     ("line", "end", "outcome"),
-    [(b"220-never the last\r\n", b"220 end\r\n", SILENT), (b"what on earth is this\r\n", b"220 end\r\n", INVALID)],
+    [
+        (b"220-never the last".ljust(80) + b"\r\n", b"220 end\r\n", SILENT),
+        (b"what is this".ljust(80) + b"\r\n", b"220 end\r\n", INVALID),
+    ],
 )
 def test_greeting_past_its_bound_has_come_to_its_end(line: bytes, end: bytes, outcome: Outcome) -> None:
     lines = line * (MAX_GREETING // len(line))
