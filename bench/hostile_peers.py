@@ -2,8 +2,9 @@
 
     python -m bench.hostile_peers [--peers 10000] [--quiet 20] [--only NAME] [--json FILE]
 
-An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone, then while hostile hosts are
-met, of all kinds of tests/lab/smtp_farm.py in turn, each with a domain of its own. Greetings are read and QUIT
+An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone; then while a fifth as many more
+good hosts are met that nobody knew, which shows what so many messages cost whoever they are about; then while hostile
+ones are met, of all kinds of tests/lab/smtp_farm.py in turn, each with a domain of its own. Greetings are read and QUIT
 is said, since that is where a peer can do most.
 
     stream   one message after the other at a fixed rate, so that there is processor left for others
@@ -51,6 +52,8 @@ _COLD: Final = 20_000
 _CALLERS, _A_MESSAGE = 900, 12
 """Messages of a flood under way at once, and domains in each: all are asked about at once. The service takes 1000
 messages, so that a hundred are for the others."""
+_AGAIN: Final = 1.0
+"""Seconds after which a flood asks again about hosts of which nothing could be said."""
 _STREAM: Final = 100
 """Messages of a stream in a second."""
 _LONGEST: Final = 90.0
@@ -163,7 +166,10 @@ class Attack:
 
         async def caller() -> None:
             while left and time.monotonic() < end:
-                left.extend(await self._untold([left.popleft() for _ in range(min(_A_MESSAGE, len(left)))]))
+                untold = await self._untold([left.popleft() for _ in range(min(_A_MESSAGE, len(left)))])
+                if untold:
+                    await asyncio.sleep(_AGAIN)
+                    left.extend(untold)
 
         async with asyncio.TaskGroup() as callers:
             for _ in range(_CALLERS):

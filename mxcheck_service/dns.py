@@ -22,8 +22,8 @@ _LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
 _NXDOMAIN: Final = frozenset({errno.ARES_ENOTFOUND, errno.ARES_EBADNAME})
 _NODATA: Final = errno.ARES_ENODATA
 _MOST_KEPT: Final = 5_000
-"""Answers after which a channel gives way to a new one. c-ares keeps every answer for its TTL, up to an hour, and has no
-other bound: about 1.7 KB for each name of a long list."""
+"""Answers after which a channel gives way to a new one. c-ares keeps every answer for its TTL, at most an hour,
+with no other bound: about 1.7 KB for each name of a long list."""
 _AS_ONE: Final = 8
 """Records that weigh as much as an answer by itself. One may have thousands, if its owner likes."""
 

@@ -99,7 +99,8 @@ class Sample:
     """What the service holds, `at` so many seconds after the start.
 
     `parent` and `worker` are octets of memory. Like descriptors, which callers' connections are none of, and threads,
-    they are of the parent and the oldest worker: one that has been replaced begins anew. Tasks and greetings are of all.
+    they are of the parent and the oldest worker: one that has been replaced begins anew. Tasks and greetings are of
+    all.
     """
 
     at: float
