@@ -180,7 +180,7 @@ class Checker:
             return Report(reason, Action.NO_ACTION, None, {}, (), False)
 
         deadline = self.deadline if message.deadline is None else min(message.deadline, self.deadline)
-        if late >= deadline:
+        if late > deadline:
             raise Overloaded
         found = candidates(message.envelope, self._settings, self._improvements, max_addresses=self._max_addresses)
         domains = [] if message.explain else self._recall(found, client)

@@ -220,8 +220,8 @@ class Improvements:
     probes_globally: Annotated[int, Ge(0)] = 6000
     """Likewise of all addresses together."""
     probes_at_once: Annotated[int, Ge(0)] = 2048
-    """Most connections to mail hosts that a process has open, never more than half of its open files; a network has no
-    more of them than are free. Over it: MX_PROBE_UNAVAILABLE, never cached. 0: any number."""
+    """Most connections to mail hosts that a process has open, never more than a third of its open files; a network has
+    no more of them than are free. Over it: MX_PROBE_UNAVAILABLE, never cached. 0: any number."""
     tolerant_greeting: bool = True
     """A greeting that a sending MTA accepts is good: any 2xx, LF as line end, a code without text, long lines."""
     believe_521: bool = True

@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _BEAT: Final = 0.02
 """Seconds between two looks at how late the loop is."""
+_LATE: Final = 0.05
+"""Seconds; a loop that is no later than that is late for no other reason than that it works. Whoever gives a check a
+millisecond is to have the answer of that millisecond, not a refusal."""
 _BUSY: Final = 0.7
 """Share of the time that the loop works."""
 _TELL: Final = 10.0
@@ -43,7 +46,8 @@ class Lag:
 
         It came while the former turn of the loop lasted, or in this one, which is not over.
         """
-        return self._before + (now - self._due if now > self._due else 0.0)
+        late = self._before + (now - self._due if now > self._due else 0.0)
+        return late if late > _LATE else 0.0
 
     async def watch(self, tell: Callable[[float, float], None]) -> None:
         """Keep looking, for ever, and tell each time how late it was by its own doing, since others use the processor,

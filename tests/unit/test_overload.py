@@ -65,6 +65,13 @@ def test_nothing_is_late_before_it_is_looked_at() -> None:
     assert Lag().at(time.monotonic()) == 0
 
 
+def test_who_is_late_by_a_blink_is_not_late() -> None:
+    lag = Lag()
+    lag._due = 10.0
+    assert lag.at(10.049) == 0
+    assert lag.at(10.06) == pytest.approx(0.06)
+
+
 def test_refusals_are_told_together(caplog: pytest.LogCaptureFixture) -> None:
     refusal = Refusal(75)
     with caplog.at_level(logging.WARNING):
