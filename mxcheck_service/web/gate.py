@@ -34,7 +34,7 @@ from mxcheck_service.web.schema import FieldProblem
 _log = logging.getLogger(__name__)
 
 _WORTH_WAITING: Final = 0.5
-"""Part of the deadline; a request that may have waited longer than that for its turn is refused."""
+"""Part of the deadline; a request that may have waited longer than that, for others to be served, is refused."""
 _UNREAD: Final = 3
 """Finding out whether a check can be answered from memory costs as much again as refusing it. So after each that cannot
 so many are refused unread, as long as the loop is busy: the fewer the more of them are warm."""
@@ -195,8 +195,8 @@ class Gate:
         state = self._state
         if state.phase is not _READY:
             return self._unready()
-        late = state.lag.at(started)
-        if late > state.checker.deadline * _WORTH_WAITING:
+        late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
+        if late > most and state.lag.worked(started) > most:
             return self._overloaded
         if self._unread and (late or state.lag.busy) and state.places.full:
             self._unread -= 1

@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 _BEAT: Final = 0.02
 """Seconds between two looks at how late the loop is."""
 _LATE: Final = 0.05
-"""Seconds; a loop that is no later than that is late for no other reason than that it works. Whoever gives a check a
-millisecond is to have the answer of that millisecond, not a refusal."""
+"""Seconds; a loop that is no later than that is not late. Whoever gives a check a millisecond is to have the answer of
+that millisecond, not a refusal."""
 _BUSY: Final = 0.7
 """Share of the time that the loop works."""
 _TELL: Final = 10.0
@@ -37,7 +37,7 @@ class Lag:
 
     def __init__(self) -> None:
         self._due = float("inf")
-        self._before = 0.0
+        self._used = self._before = self._worked_before = 0.0
         self.busy = False
         """Whether the loop has hardly been idle of late."""
 
@@ -49,16 +49,22 @@ class Lag:
         late = self._before + (now - self._due if now > self._due else 0.0)
         return late if late > _LATE else 0.0
 
+    def worked(self, now: float) -> float:
+        """How many seconds of that the loop has worked. In the others it stood still, or others had the processor: what
+        came meanwhile is soon done."""
+        return self._worked_before + max(0.0, min(now - self._due, time.thread_time() - self._used))
+
     async def watch(self, tell: Callable[[float, float], None]) -> None:
         """Keep looking, for ever, and tell each time how late it was by its own doing, since others use the processor,
         too; and which share of the time it has had no rest."""
         while True:
-            self._due, used = time.monotonic() + _BEAT, time.thread_time()
+            self._due, self._used = time.monotonic() + _BEAT, time.thread_time()
             await asyncio.sleep(_BEAT)
-            late, used = time.monotonic() - self._due, time.thread_time() - used
+            late, used = time.monotonic() - self._due, time.thread_time() - self._used
             # What has come while the loop stood still is read in the next turns: it is forgotten by and by.
             before = max(late, self._before / 2)
             self._before = before if before > _BEAT else 0.0
+            self._worked_before = max(min(late, used), self._worked_before / 2)
             # Late without having worked: others have the processor, and there is no more of it either.
             share = 1.0 if late > _BEAT / 4 else used / (_BEAT + late)
             self.busy = share > _BUSY

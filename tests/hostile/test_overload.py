@@ -70,16 +70,21 @@ def in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 class Late:
     """In place of the look at the loop: it is as late as the test says."""
 
-    def __init__(self, seconds: float, *, busy: bool) -> None:
+    def __init__(self, seconds: float, worked: float, *, busy: bool) -> None:
         self.seconds = seconds
+        self.its_work = worked
         self.busy = busy
 
     def at(self, now: float) -> float:
         return self.seconds
 
+    def worked(self, now: float) -> float:
+        return self.its_work
 
-def make_late(client: Client, seconds: float, *, busy: bool = False) -> None:
-    state_of(client).lag = Late(seconds, busy=busy)  # type: ignore[assignment]
+
+def make_late(client: Client, seconds: float, worked: float | None = None, *, busy: bool = False) -> None:
+    """`worked`: seconds of it in which the loop has worked; None: all of them."""
+    state_of(client).lag = Late(seconds, seconds if worked is None else worked, busy=busy)  # type: ignore[assignment]
 
 
 def state_of(client: Client) -> State:
@@ -150,6 +155,13 @@ class TestShedding:
         for path in ("/healthz", "/readyz", "/metrics"):
             async with client.get(path) as response:
                 assert response.status == 200
+
+    async def test_who_has_waited_while_the_process_stood_still_is_served(self, start: StartService) -> None:
+        client = await start(server={"deadline": 2})
+        make_late(client, 1.9, worked=0.1)
+        assert (await ask(client, {"sender": "a@null.test"}))[0] == 200
+        make_late(client, 2.1, worked=0.1)
+        assert (await ask(client, {"sender": "a@null.test"}))[0] == 503
 
     async def test_what_could_not_be_in_time_any_more_is_not_begun(
         self, start: StartService, dns_server: DnsServer

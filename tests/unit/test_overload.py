@@ -24,12 +24,14 @@ async def test_a_loop_that_stands_still_is_late() -> None:
     await soon()
     spin(0.1)
     assert lag.at(time.monotonic()) >= 0.08
+    assert lag.worked(time.monotonic()) >= 0.07  # the part of it that was due
     await until(lambda: bool(told))
     late, busy = told[0]
     assert late >= 0.08
     assert (busy, lag.busy) == (1, True)
     # What has come meanwhile is begun now.
     assert lag.at(time.monotonic()) >= 0.08
+    assert lag.worked(time.monotonic()) >= 0.08
     watching.cancel()
 
 
@@ -51,6 +53,7 @@ async def test_who_has_lost_the_processor_to_others_is_late_but_not_by_its_own_d
     time.sleep(0.1)  # noqa: ASYNC251 - the loop is to stand still without using the processor
     await until(lambda: bool(told))
     assert lag.at(time.monotonic()) >= 0.08
+    assert lag.worked(time.monotonic()) < 0.08
     assert told[0][0] < 0.08
     watching.cancel()
 
