@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import uvloop
@@ -224,6 +224,12 @@ def main() -> None:
         found_cost = refusal(stage, arguments.seconds)
     results = {"cold": found_cold, "fairness": found_fair, "warm": found_warm, "refusal": found_cost}
     report.save(arguments, results)
+    print(*tables(results), sep="\n\n")
+
+
+def tables(results: Mapping[str, Any]) -> Iterator[str]:
+    """The tables of docs/reliability.md, and a line on what else was seen."""
+    found_cold, found_fair, found_cost = (results[name] for name in ("cold", "fairness", "refusal"))
     rows = [[f"cold, {name}", *_row(each)] for name, each in found_cold.items()]
     rows += [[f"cold, a third of the peak, {name}", *_row(each)] for name, each in found_fair.items()]
     head = [
@@ -237,18 +243,15 @@ def main() -> None:
         "p99 of the refused",
         "cores",
     ]
-    print(report.table(head, rows), end="\n\n")
-    print(
-        report.table(
-            ["warm, connections", "goodput", "of the peak", "refused", "p99"],
-            [
-                [name, f"{each['goodput']:,.0f}", f"{each['of_peak']:.2f}", f"{each['refused']:,.0f}", _ms(each["p99"])]
-                for name, each in found_warm.items()
-            ],
-        ),
-        end="\n\n",
+    yield report.table(head, rows)
+    yield report.table(
+        ["warm, connections", "goodput", "of the peak", "refused", "p99"],
+        [
+            [name, f"{each['goodput']:,.0f}", f"{each['of_peak']:.2f}", f"{each['refused']:,.0f}", _ms(each["p99"])]
+            for name, each in results["warm"].items()
+        ],
     )
-    print(
+    yield (
         f"A refusal takes {found_cost['refused']:.0f} µs of the processor, a warm check {found_cost['warm']:.0f} µs. "
         f"The slowest look at the service's health took {_ms(max(each['health_max'] for each in loads(found_cold)))}. "
         f"Beside many, the p99 of one is {found_fair['beside many']['p99_of_alone']:.1f} times that alone."
