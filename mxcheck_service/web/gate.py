@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 
 _WORTH_WAITING: Final = 0.5
 """Part of the deadline; a request that may have waited longer than that, for others to be served, is refused."""
-_UNREAD: Final = 3
-"""Finding out whether a check can be answered from memory costs as much again as refusing it. So after each that cannot
-so many are refused unread, as long as the loop is busy: the fewer the more of them are warm."""
+_MOST_UNREAD: Final = 31
+"""Finding out whether a check can be answered from memory costs more than refusing it. So after one that cannot, others
+are refused unread as long as the loop is busy: one, and twice as many each time, until one can."""
 _LOOK: Final = 0.01
 """Seconds between two looks at whether the last check is over, while draining."""
 
@@ -111,7 +111,7 @@ class Gate:
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
         self._overloaded = Refusal(keepalive_seconds)
-        self._unread = 0
+        self._unread = self._unread_in_a_row = 0
 
     def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
@@ -155,11 +155,14 @@ class Gate:
             response = refusal(request, started)
             if response is None:
                 state.active += 1
+                from_memory = self._unread_in_a_row and state.places.full
                 try:
                     response = await handler(request, state)
+                    if from_memory:
+                        self._unread_in_a_row = 0
                 except Overloaded:
                     response = self._overloaded
-                    self._unread = _UNREAD
+                    self._unread = self._unread_in_a_row = min(2 * self._unread_in_a_row + 1, _MOST_UNREAD)
                 except Exception as error:
                     response = _failure(request, error)
                 finally:
