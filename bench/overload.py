@@ -1,6 +1,6 @@
 """What is left of a service that is offered more than it can do: one, two and five times its peak.
 
-    python -m bench.overload [--seconds 4] [--deadline-ms 2000] [--json FILE]
+    python -m bench.overload [--seconds 4] [--rounds 5] [--deadline-ms 2000] [--json FILE]
 
 Cold: every check is about a domain that was never seen. The peak is what a closed loop gets; then so much is offered
 by a caller that does not wait, and an answer counts that tells a verdict within the deadline. Warm: the answer is in
@@ -14,9 +14,11 @@ import asyncio
 import itertools
 import json
 import socket
+import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
@@ -37,6 +39,7 @@ _AT_ONCE: Final = 128
 _CONNECTIONS: Final = 1500
 """Of the caller that does not wait: more than lookups may be under way."""
 _WARM_CONNECTIONS: Final = (64, 128, 320, 1000)
+_REFUSED_CONNECTIONS: Final = (64, 1000)
 _MANY: Final = 100
 _MANY_CALLERS: Final = 16
 _SHARE: Final = 3
@@ -167,26 +170,39 @@ def warm(stage: Stage, seconds: int) -> dict[str, dict[str, float]]:
     return {name: each | {"of_peak": each["goodput"] / peak} for name, each in found.items()}
 
 
-def refusal(stage: Stage, seconds: int) -> dict[str, float]:
-    """CPU microseconds of a warm check, and of a refusal in place of a lookup."""
-    body = {"sender": stage.known}
-    own = stage.service
-    found = {"warm": cost(own, same(body), connections=64, seconds=seconds).cpu_microseconds}
+def refusal(stage: Stage, seconds: int) -> dict[str, dict[str, float]]:
+    """CPU microseconds, by connections, of a refusal in place of a lookup, of a warm check, and of what HTTP costs in
+    this language: of a bare aiohttp handler that has the refusal's body at hand."""
     with ExitStack() as stack:
         nobody = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         nobody.bind(("127.0.0.1", 0))
         # The one lookup that may be made waits for its answer.
         silent = {"nameservers": [f"127.0.0.1:{nobody.getsockname()[1]}"], "timeout": 60, "tries": 10}
         settings = {"dns": silent, "server": QUIET | {"max_concurrent_requests": 1}}
+        fixed = stack.enter_context(tempfile.NamedTemporaryFile("w"))
         with on_core(SERVER_CORE):
             full = stack.enter_context(Service(settings, name="full"))
-        asyncio.run(full.check({"sender": "a@one.test", "deadline_ms": 1}))
-        before = cpu_seconds(full.pid)
-        load = wrk(full.url, same({"sender": "a@two.test"}), connections=64, seconds=seconds, refusals=True)
-        if load.refused != load.requests:
-            raise RuntimeError(f"{load.requests - load.refused} of {load.requests} were not refused")
-        found["refused"] = (cpu_seconds(full.pid) - before) / load.requests * 1e6
-    return found | {"of_warm": found["refused"] / found["warm"]}
+            asyncio.run(full.check({"sender": "a@one.test", "deadline_ms": 1}))
+            fixed.write(json.dumps(asyncio.run(full.check({"sender": "a@two.test"})).body))
+            fixed.flush()
+            bare = stack.enter_context(Program("bare", fixed.name))
+        asked, found = same({"sender": "a@two.test"}), {}
+        for connections in _REFUSED_CONNECTIONS:
+            warm = cost(stage.service, same({"sender": stage.known}), connections=connections, seconds=seconds)
+            http = cost(bare, asked, connections=connections, seconds=seconds)
+            before = cpu_seconds(full.pid)
+            load = wrk(
+                full.url, same({"sender": "a@two.test"}), connections=connections, seconds=seconds, refusals=True
+            )
+            if load.refused != load.requests:
+                raise RuntimeError(f"{load.requests - load.refused} of {load.requests} were not refused")
+            refused = (cpu_seconds(full.pid) - before) / load.requests * 1e6
+            found[str(connections)] = {
+                "refused": refused,
+                "warm": warm.cpu_microseconds,
+                "bare": http.cpu_microseconds,
+            }
+    return found
 
 
 def fairness(stage: Stage, rate: float, seconds: float) -> dict[str, dict[str, float]]:
@@ -214,22 +230,24 @@ def fairness(stage: Stage, rate: float, seconds: float) -> dict[str, dict[str, f
 def main() -> None:
     parser = report.options("overload", __doc__)
     parser.add_argument("--seconds", type=int, default=4, help="of each load")
-    parser.add_argument("--domains", type=int, default=200_000, help="in the zone; each is asked for once")
+    parser.add_argument("--rounds", type=int, default=5, help="of the peak and its multiples")
+    parser.add_argument("--domains", type=int, default=400_000, help="in the zone; each is asked for once")
     parser.add_argument("--deadline-ms", type=int, default=2000, help="of each check")
     arguments = parser.parse_args()
     with staged(arguments.domains, arguments.deadline_ms) as stage:
-        found_cold = cold(stage, arguments.seconds)
+        rounds = [cold(stage, arguments.seconds) for _ in range(arguments.rounds)]
+        found_cold = medians(rounds)
         found_fair = fairness(stage, found_cold["peak"]["goodput"] / _SHARE, arguments.seconds)
         found_warm = warm(stage, arguments.seconds)
         found_cost = refusal(stage, arguments.seconds)
-    results = {"cold": found_cold, "fairness": found_fair, "warm": found_warm, "refusal": found_cost}
+    results = {"rounds": rounds, "cold": found_cold, "fairness": found_fair, "warm": found_warm, "refusal": found_cost}
     report.save(arguments, results)
     print(*tables(results), sep="\n\n")
 
 
 def tables(results: Mapping[str, Any]) -> Iterator[str]:
     """The tables of docs/reliability.md, and a line on what else was seen."""
-    found_cold, found_fair, found_cost = (results[name] for name in ("cold", "fairness", "refusal"))
+    found_cold, found_fair = results["cold"], results["fairness"]
     rows = [[f"cold, {name}", *_row(each)] for name, each in found_cold.items()]
     rows += [[f"cold, a third of the peak, {name}", *_row(each)] for name, each in found_fair.items()]
     head = [
@@ -251,11 +269,25 @@ def tables(results: Mapping[str, Any]) -> Iterator[str]:
             for name, each in results["warm"].items()
         ],
     )
+    yield report.table(
+        ["connections", "CPU µs of a refusal", "of a warm check", "of a bare handler"],
+        [
+            [name, f"{each['refused']:.0f}", f"{each['warm']:.0f}", f"{each['bare']:.0f}"]
+            for name, each in results["refusal"].items()
+        ],
+    )
     yield (
-        f"A refusal takes {found_cost['refused']:.0f} µs of the processor, a warm check {found_cost['warm']:.0f} µs. "
         f"The slowest look at the service's health took {_ms(max(each['health_max'] for each in loads(found_cold)))}. "
         f"Beside many, the p99 of one is {found_fair['beside many']['p99_of_alone']:.1f} times that alone."
     )
+
+
+def medians(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The median of each figure over the rounds, in each of which the load was a multiple of that round's own peak."""
+    return {
+        load: {name: statistics.median(found[load][name] for found in rounds) for name in figures}
+        for load, figures in rounds[0].items()
+    }
 
 
 def loads(found: Mapping[str, dict[str, float]]) -> list[dict[str, float]]:

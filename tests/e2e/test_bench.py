@@ -100,11 +100,13 @@ def test_scale(tmp_path: Path) -> None:
 
 def test_overload(tmp_path: Path) -> None:
     find_program("knotd")
-    found = results(tmp_path, "overload", "--seconds", "1", "--domains", "50000", "--deadline-ms", "4000")
+    found = results(
+        tmp_path, "overload", "--seconds", "1", "--rounds", "1", "--domains", "50000", "--deadline-ms", "4000"
+    )
     assert found["cold"].keys() == {"peak", "1x", "2x", "5x"}
     assert found["cold"]["peak"]["goodput"] > 0
     assert found["fairness"].keys() == {"alone", "beside many"}
-    assert found["refusal"]["refused"] > 0
+    assert all(cost > 0 for each in found["refusal"].values() for cost in each.values())
 
 
 def test_reload(tmp_path: Path) -> None:
