@@ -191,9 +191,7 @@ def refusal(stage: Stage, seconds: int) -> dict[str, dict[str, float]]:
             warm = cost(stage.service, same({"sender": stage.known}), connections=connections, seconds=seconds)
             http = cost(bare, asked, connections=connections, seconds=seconds)
             before = cpu_seconds(full.pid)
-            load = wrk(
-                full.url, same({"sender": "a@two.test"}), connections=connections, seconds=seconds, refusals=True
-            )
+            load = wrk(full.url, asked, connections=connections, seconds=seconds, refusals=True)
             if load.refused != load.requests:
                 raise RuntimeError(f"{load.requests - load.refused} of {load.requests} were not refused")
             refused = (cpu_seconds(full.pid) - before) / load.requests * 1e6

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import hostile_http, report
+from bench import hostile_http, hostile_peers, overload, report
 from tests.lab.process import find_program, missing
 from tests.parity.lua_rspamd import reference_path
 
@@ -60,6 +60,14 @@ def test_the_page_has_the_figures_of_hostile_callers() -> None:
     text = hostile_http.PAGE.read_text(encoding="utf-8")
     assert hostile_http.page(text, results) == text
     assert hostile_http.page(text, {"default": results["default"]}) != text
+
+
+@pytest.mark.parametrize("bench", [hostile_peers, overload])
+def test_the_page_has_the_tables_of_the_result_file(bench: Any) -> None:
+    name = bench.__name__.rpartition(".")[2]
+    results = json.loads((report.RESULTS / f"{name}.json").read_text())["results"]
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert all(table in page for table in bench.tables(results))
 
 
 def test_redis_size(tmp_path: Path) -> None:
