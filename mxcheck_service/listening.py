@@ -28,9 +28,8 @@ MOST_HANDSHAKES: Final = 256
 """TLS handshakes under way at once; for one more the oldest is given up, which is the one that leads nowhere."""
 _SHUTDOWN_SECONDS: Final = 2.0
 """Longest time that a peer may take to end TLS."""
-_AT_ONCE: Final = 4
-"""Connections accepted before others get their turn: so few that a request is read before a crowd that came after it
-takes the place of its connection."""
+_AT_ONCE: Final = 64
+"""Connections accepted before others get their turn. Not few: while turns are long, new callers would wait for many."""
 _OUT_OF_DESCRIPTORS: Final = 0.05
 """Seconds until the next attempt to accept when the system had no room for a connection."""
 _RESET: Final = struct.pack("ii", 1, 0)
