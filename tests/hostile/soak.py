@@ -22,7 +22,7 @@ import psutil
 from tests.hostile.faults import dns_server, redis_server
 from tests.hostile.faults.redis_server import ProxiedScene
 from tests.hostile.harness import DEADLINE, Fault
-from tests.hostile.scene import Scene
+from tests.hostile.scene import Scene, primaries
 from tests.hostile.soak_callers import Account, Callers
 from tests.lab.load import Judged, Load
 
@@ -36,6 +36,8 @@ _PAUSE: Final = (4.0, 7.0)
 _SAMPLE: Final = 1.0
 _TOGETHER: Final = 100
 """Names of one request that fills (server.max_addresses)."""
+_KEPT: Final = 600
+"""Seconds that they stand in the cache."""
 _HARVEST: Final = 5.0
 _UNNOTICED: Final = 1.0
 """Seconds after a worker's death in which a caller may still use a connection to it."""
@@ -121,12 +123,19 @@ def workers(scene: Scene) -> list[psutil.Process]:
 async def _fill(scene: Scene, names: int) -> None:
     """Fill what keeps the latest names: all that has a bound is at it then, and what grows has none.
 
-    Each request comes over a connection of its own, and the kernel gives the workers about as many of them.
+    The names have a host and an address of their own, from the cache. Each request comes over a connection of its own,
+    and the kernel gives the workers about as many of them.
     """
-    for first in range(0, _WORKERS * names, _TOGETHER):
-        asked = [f"a@x{number}.filler.test" for number in range(first, first + _TOGETHER)]
-        reply = await scene.service.check({"mime_from": asked})
+    filler = [(f"x{number}.filler.test", f"127.9.{number >> 8}.{number & 255}") for number in range(_WORKERS * names)]
+    keys: dict[str, str] = {}
+    for name, ip in filler:
+        keys |= {f"rmx:d:{name}": f"mx:mx.{name}:10", f"rmx:m:mx.{name}": f"v64:{ip}", f"rmx:i:{ip}": "gd"}
+    for server in primaries(scene.store):
+        await asyncio.to_thread(server.ask_all, [("SET", key, value, "EX", _KEPT) for key, value in keys.items()])
+    for first in range(0, len(filler), _TOGETHER):
+        reply = await scene.service.check({"mime_from": [f"a@{name}" for name, _ in filler[first : first + _TOGETHER]]})
         assert reply.status == 200, reply.body
+        assert {domain["verdict"] for domain in reply.body["domains"]} == {"gd"}, reply.body
 
 
 class Soak:
@@ -148,7 +157,7 @@ class Soak:
         return self.steady | self._callers.accounts
 
     async def run(self, seconds: float, *, names: int = 0) -> None:
-        """Run for so long, after so many names that do not exist were asked for, of each worker.
+        """Run for so long, after so many names were asked for, of each worker.
 
         Raises AssertionError when the service is not sound in the end, or leaves a lock.
         """
