@@ -13,8 +13,10 @@ COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-versio
 BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 
 # Known by their hashes; after that the project itself, as a link to these sources, built by what has been installed.
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
-LINK := $(INSTALL) --no-deps --no-build-isolation --editable .
+# The locks are whole. If pip looked for dependencies itself, an extra such as coverage[toml] would have it prefer a
+# release newer than the lock's, and refuse that for want of a hash.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+LINK := $(INSTALL) --no-build-isolation --editable .
 
 .PHONY: serve test core-coverage lint types format lock sbom audit check clean
 
@@ -54,7 +56,7 @@ audit: $(VENV)/.installed-dev
 sbom: $(VENV)/.installed-dev
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		sed 's/^\([^ #]*==[^ ]*\) ;[^\]*/\1 /' requirements.lock >"$$folder/lock" && \
-		$(INSTALL) --no-deps --require-hashes --target "$$folder/packages" -r "$$folder/lock" && \
+		$(INSTALL) --require-hashes --target "$$folder/packages" -r "$$folder/lock" && \
 		$(BIN)/python -m docs.sbom "$$folder/packages"
 
 check: lint types core-coverage test
