@@ -64,6 +64,20 @@ def growth(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def course(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Return the median of each minute's calm times, resource by resource: what levels off is no leak."""
+    minutes: dict[int, list[Sample]] = {}
+    for sample in samples:
+        if sample.calm:
+            minutes.setdefault(int(sample.at // 60), []).append(sample)
+    return {
+        name: [
+            round(statistics.median(getattr(sample, name) for sample in each) / unit, 1) for each in minutes.values()
+        ]
+        for name, (_, unit, _, _) in _GROWTH.items()
+    }
+
+
 def page(text: str, result: Mapping[str, Any] | None) -> str:
     """Return the page with the tables of this result in its marked place; None: there is none yet."""
     written = "\n\nNo run has been recorded yet.\n\n" if result is None else f"\n\n{_summary(result)}\n\n"
@@ -110,6 +124,7 @@ def _results(soak: Soak, seconds: float) -> dict[str, Any]:
         "requests": requests,
         "faults": dict(soak.happened),
         "growth": growth(soak.samples),
+        "by_minute": course(soak.samples),
         "long_enough": seconds >= LONG_ENOUGH,
     }
 
