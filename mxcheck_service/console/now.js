@@ -1,0 +1,252 @@
+/** The view of how things stand: asks every few seconds while somebody looks. */
+
+import { badge, labelled } from "./badge.js";
+import { Failure } from "./api.js";
+import { byId, el, fill, table } from "./dom.js";
+import { failureBox } from "./failure.js";
+import { KINDS } from "./kinds.js";
+import { Plot } from "./plots.js";
+import { linkTo } from "./question.js";
+import { byKind, latencySummary, ranked, stacked, told, verdictSummary } from "./stats.js";
+import { clock, count, duration, milliseconds, percent, plural } from "./text.js";
+import { kindOf, short, withWords } from "./words.js";
+
+const EVERY_MS = 5000;
+const COMPONENTS = { cache: "Cache (Redis)", resolver: "Resolver", egress: "Way out to mail hosts" };
+const LAYERS = { d: "d, domains", m: "m, MX hosts", i: "i, addresses" };
+const SOURCES = { from: "envelope sender", reply_to: "Reply-To", mime_from: "From" };
+
+export class Now {
+  /** @param {import("./api.js").Api} api */
+  constructor(api) {
+    this.api = api;
+    this.output = byId("now", HTMLElement);
+    this.trouble = el("div", null);
+    this.state = el("div", null);
+    this.numbers = el("div", { class: "columns" });
+    this.recent = el("div", null);
+    this.verdicts = new Plot(
+      // The sum of all is drawn first, and each of the others over it.
+      [...KINDS].reverse().map((kind) => ({ label: kind, color: `--${kind}`, filled: true })),
+      (value) => count(Math.round(value)),
+    );
+    this.verdicts.valueAt = (line, at) => this.byKind?.[[...KINDS].reverse()[line]][at];
+    this.latency = new Plot(
+      [{ label: "99th percentile", color: "--unknown", dash: [5, 3] }, { label: "median", color: "--accent" }],
+      milliseconds,
+    );
+    this.verdictNumbers = numbers();
+    this.latencyNumbers = numbers();
+    /** @type {Record<Kind, Column> | null} */
+    this.byKind = null;
+    /** @type {Stats | null} */
+    this.last = null;
+    /** @type {AbortController | null} */
+    this.running = null;
+    this.timer = 0;
+    this.shown = false;
+    document.addEventListener("visibilitychange", () => this.#goOn());
+  }
+
+  show() {
+    this.shown = true;
+    this.#goOn();
+  }
+
+  hide() {
+    this.shown = false;
+    this.#goOn();
+  }
+
+  #goOn() {
+    clearTimeout(this.timer);
+    this.running?.abort();
+    if (this.shown && document.visibilityState === "visible") void this.#poll();
+  }
+
+  async #poll() {
+    const running = (this.running = new AbortController());
+    let again = EVERY_MS;
+    try {
+      const stats = await withWords(this.api.stats(running.signal));
+      if (running.signal.aborted) return;
+      fill(this.trouble);
+      this.#draw(stats);
+    } catch (error) {
+      if (running.signal.aborted) return;
+      this.#fail(error);
+      // Who has closed the dialog is not asked again and again.
+      if (error instanceof Failure && error.status === 401) again = 0;
+    }
+    if (again) this.timer = window.setTimeout(() => void this.#poll(), again);
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    if (!this.output.contains(this.trouble)) fill(this.output, this.trouble);
+    const since = this.last ? el("p", null, `What is shown is as of ${clock(this.last.time)}.`) : null;
+    if (!this.trouble.hasChildNodes()) fill(this.trouble, failureBox(error, () => this.#goOn()), since);
+  }
+
+  /** @param {Stats} stats */
+  #draw(stats) {
+    if (!this.output.contains(this.state)) this.#build();
+    this.last = stats;
+    const { history, hour } = stats;
+    this.byKind = byKind(history, kindOf);
+    const kinds = this.byKind;
+    fill(this.state, tiles(stats), components(stats));
+    this.verdicts.show(history.times, stacked(KINDS.map((kind) => kinds[kind])).reverse(), verdictSummary(history.times, kinds));
+    this.latency.show(history.times, [history.p99_ms, history.p50_ms], latencySummary(history));
+    this.verdictNumbers.show(() => history.times.length > 0 && numberTable(
+      `Verdicts, each row ${duration(history.step_s)}`, [...KINDS], told(history.times, KINDS.map((kind) => kinds[kind])), count,
+    )); // prettier-ignore
+    this.latencyNumbers.show(() => numberTable(
+      "Latency", ["median", "99th percentile"], told(history.times, [history.p50_ms, history.p99_ms]), milliseconds,
+    )); // prettier-ignore
+    fill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), probes(hour.probes));
+    fill(this.recent, recent(stats));
+  }
+
+  #build() {
+    fill(
+      this.output,
+      this.trouble,
+      this.state,
+      el("h2", null, "Verdicts, last hour"),
+      this.verdicts.element,
+      this.verdictNumbers.element,
+      el("h2", null, "Latency of checks, last hour"),
+      this.latency.element,
+      this.latencyNumbers.element,
+      el("h2", null, "Counted, last hour"),
+      this.numbers,
+      el("h2", null, "Last verdicts that were not good"),
+      this.recent,
+    );
+  }
+}
+
+/** Numbers behind a plot, made only while somebody looks at them. */
+function numbers() {
+  const content = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the plot" });
+  const element = el("details", null, el("summary", null, "The numbers"), content);
+  /** @type {() => import("./dom.js").Child} */
+  let make = () => null;
+  const show = () => {
+    if (element.open) fill(content, make());
+  };
+  element.addEventListener("toggle", show);
+  return {
+    element,
+    /** @param {() => import("./dom.js").Child} latest */
+    show(latest) {
+      make = latest;
+      show();
+    },
+  };
+}
+
+/**
+ * @param {string} caption
+ * @param {string[]} head
+ * @param {{time: number, values: Column}[]} rows
+ * @param {(value: number) => string} written
+ */
+function numberTable(caption, head, rows, written) {
+  if (!rows.length) return el("p", { class: "quiet" }, "Nothing was counted.");
+  return table(caption, ["until", ...head], rows.map(({ time, values }) => [
+    clock(time), ...values.map((value) => (value === null ? "–" : written(value))),
+  ])); // prettier-ignore
+}
+
+/** @param {Stats} stats */
+function tiles({ hour, in_flight: inFlight, workers }) {
+  const latency = hour.latency_ms;
+  const ms = (/** @type {number | null} */ value) => (value === null ? "–" : milliseconds(value));
+  const flights = Object.entries(inFlight).map(([name, value]) => `${count(value)} ${name}`);
+  return el(
+    "dl",
+    { class: "tiles" },
+    tile("Checks, last hour", count(hour.checks), hour.seconds < 3540 ? `counted for ${duration(hour.seconds)}` : ""),
+    tile("Median latency", ms(latency.p50), `90 %: ${ms(latency.p90)}, 99 %: ${ms(latency.p99)}`),
+    tile("Turned away", count(hour.shed), hour.shed ? "the service had too much to do" : "nobody"),
+    tile("Probes under way", count(inFlight.probes ?? 0), flights.join(", ")),
+    tile("Workers", count(workers), ""),
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} more
+ */
+function tile(name, value, more) {
+  return el("div", null, el("dt", null, name), el("dd", { class: "figure" }, value), more ? el("dd", { class: "quiet" }, more) : null);
+}
+
+/** @param {Stats} stats */
+function components({ components: all }) {
+  const items = Object.entries(all).map(([name, { status, detail }]) =>
+    el("li", null, `${COMPONENTS[/** @type {"cache"} */ (name)] ?? name} `, labelled(status === "ok" ? "good" : "bad", status), detail ? ` ${detail}` : ""),
+  );
+  return el("ul", { class: "components", "aria-label": "State of what the service uses" }, items);
+}
+
+/** @param {Record<string, number>} verdicts */
+function verdictTable(verdicts) {
+  return counted("Verdicts", ["verdict", "count"], ranked(verdicts).map(([verdict, value]) => [badge(verdict, `${verdict}: ${short(verdict)}`), count(value)]));
+}
+
+/** @param {Stats["hour"]["cache"]} layers */
+function cacheTable(layers) {
+  const rows = Object.entries(layers).map(([layer, { near, redis, miss, error, hit_ratio: ratio }]) => [
+    LAYERS[/** @type {"d"} */ (layer)] ?? layer, percent(ratio), ...[near, redis, miss, error].map(count),
+  ]); // prettier-ignore
+  return counted("Cache", ["layer", "hits", "near", "Redis", "miss", "error"], rows);
+}
+
+/** @param {Record<string, Record<string, number>>} families */
+function probes(families) {
+  return outcomes("Probes", families, (verdict) => `${verdict}: ${short(verdict)}`);
+}
+
+/**
+ * @param {string} caption
+ * @param {Record<string, Record<string, number>>} groups
+ * @param {(name: string) => string} written
+ */
+function outcomes(caption, groups, written) {
+  const rows = Object.entries(groups).flatMap(([group, numbers]) =>
+    ranked(numbers).map(([name, value]) => [group, written(name), count(value)]),
+  );
+  return counted(caption, [caption === "DNS" ? "type" : "family", "outcome", "count"], rows);
+}
+
+/**
+ * @param {string} caption
+ * @param {string[]} head
+ * @param {import("./dom.js").Child[][]} rows
+ */
+function counted(caption, head, rows) {
+  const content = rows.length ? table(caption, head, rows) : [el("h3", null, caption), el("p", { class: "quiet" }, "None yet.")];
+  return el("div", { class: "counted" }, content);
+}
+
+/** @param {Stats} stats */
+function recent({ recent: rows }) {
+  if (rows === null) return el("p", { class: "quiet" }, "They are not kept: the settings turn it off.");
+  if (!rows.length) return el("p", { class: "quiet" }, "None so far.");
+  return el(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Last verdicts that were not good" },
+    table("The newest first", ["domain", "verdict", "host", "from", "last", "times"], rows.map((row) => [
+      el("a", { href: linkTo(row.domain), "data-key": `recent ${row.domain} ${row.source}` }, row.domain),
+      badge(row.verdict, `${row.verdict}: ${short(row.verdict)}`),
+      row.host,
+      SOURCES[/** @type {"from"} */ (row.source)] ?? row.source,
+      clock(row.time),
+      plural(row.count, "time"),
+    ])),
+  ); // prettier-ignore
+}
