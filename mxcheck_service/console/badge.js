@@ -1,7 +1,7 @@
 /** A verdict at a glance: a shape, a colour and a word. */
 
 import { el } from "./dom.js";
-import { kindOf } from "./words.js";
+import { kindOf, short } from "./words.js";
 
 const SHAPES = { good: "✓", bad: "✕", unknown: "?", neutral: "–" };
 
@@ -21,7 +21,15 @@ export function labelled(kind, text) {
   return el("span", { class: "badge", "data-kind": kind }, shape(kind), text);
 }
 
+/**
+ * A verdict by its code, and in words.
+ * @param {string} verdict
+ */
+export function verdictInWords(verdict) {
+  return el("span", { class: "verdict" }, badge(verdict, verdict), " ", short(verdict));
+}
+
 /** @param {Kind} kind */
-export function shape(kind) {
+function shape(kind) {
   return el("span", { class: "shape", "data-kind": kind, "aria-hidden": "true" }, SHAPES[kind]);
 }

@@ -75,7 +75,7 @@ export function button(label, onClick, attributes = {}) {
 /**
  * A table with a head; cells of the first column are the heads of their rows.
  * @param {string} caption
- * @param {string[]} head
+ * @param {string[]} head those that end with `*` are columns that want room
  * @param {Child[][]} rows
  */
 export function table(caption, head, rows) {
@@ -83,10 +83,16 @@ export function table(caption, head, rows) {
     "table",
     null,
     el("caption", null, caption),
-    el("thead", null, el("tr", null, head.map((text) => el("th", { scope: "col" }, text)))),
+    el("thead", null, el("tr", null, head.map((text) => heading(text)))),
     el("tbody", null, rows.map(([first, ...others]) =>
       el("tr", null, el("th", { scope: "row" }, first), others.map((cell) => el("td", null, cell))))),
   ); // prettier-ignore
+}
+
+/** @param {string} text */
+function heading(text) {
+  const wide = text.endsWith("*");
+  return el("th", { scope: "col", class: wide ? "wide" : null }, wide ? text.slice(0, -1) : text);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The view of how things stand: asks every few seconds while somebody looks. */
 
-import { badge, labelled } from "./badge.js";
+import { labelled, verdictInWords } from "./badge.js";
 import { Failure } from "./api.js";
 import { byId, el, fill, table } from "./dom.js";
 import { failureBox } from "./failure.js";
@@ -8,13 +8,13 @@ import { KINDS } from "./kinds.js";
 import { Plot } from "./plots.js";
 import { linkTo } from "./question.js";
 import { byKind, latencySummary, ranked, stacked, told, verdictSummary } from "./stats.js";
-import { clock, count, duration, milliseconds, percent, plural } from "./text.js";
-import { kindOf, short, withWords } from "./words.js";
+import { clock, count, duration, milliseconds, percent } from "./text.js";
+import { kindOf, withWords } from "./words.js";
 
 const EVERY_MS = 5000;
 const COMPONENTS = { cache: "Cache (Redis)", resolver: "Resolver", egress: "Way out to mail hosts" };
-const LAYERS = { d: "d, domains", m: "m, MX hosts", i: "i, addresses" };
-const SOURCES = { from: "envelope sender", reply_to: "Reply-To", mime_from: "From" };
+const LAYERS = { d: "domains", m: "hosts", i: "addresses" };
+const SOURCES = { from: "envelope", reply_to: "Reply-To", mime_from: "From" };
 
 export class Now {
   /** @param {import("./api.js").Api} api */
@@ -104,7 +104,7 @@ export class Now {
     this.latencyNumbers.show(() => numberTable(
       "Latency", ["median", "99th percentile"], told(history.times, [history.p50_ms, history.p99_ms]), milliseconds,
     )); // prettier-ignore
-    fill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), probes(hour.probes));
+    fill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), outcomes("Probes", hour.probes, verdictInWords));
     fill(this.recent, recent(stats));
   }
 
@@ -195,30 +195,25 @@ function components({ components: all }) {
 
 /** @param {Record<string, number>} verdicts */
 function verdictTable(verdicts) {
-  return counted("Verdicts", ["verdict", "count"], ranked(verdicts).map(([verdict, value]) => [badge(verdict, `${verdict}: ${short(verdict)}`), count(value)]));
+  return counted("Verdicts", ["verdict", "count"], ranked(verdicts).map(([verdict, value]) => [verdictInWords(verdict), number(count(value))]));
 }
 
 /** @param {Stats["hour"]["cache"]} layers */
 function cacheTable(layers) {
   const rows = Object.entries(layers).map(([layer, { near, redis, miss, error, hit_ratio: ratio }]) => [
-    LAYERS[/** @type {"d"} */ (layer)] ?? layer, percent(ratio), ...[near, redis, miss, error].map(count),
+    LAYERS[/** @type {"d"} */ (layer)] ?? layer, number(percent(ratio)), ...[near, redis, miss, error].map((value) => number(count(value))),
   ]); // prettier-ignore
   return counted("Cache", ["layer", "hits", "near", "Redis", "miss", "error"], rows);
-}
-
-/** @param {Record<string, Record<string, number>>} families */
-function probes(families) {
-  return outcomes("Probes", families, (verdict) => `${verdict}: ${short(verdict)}`);
 }
 
 /**
  * @param {string} caption
  * @param {Record<string, Record<string, number>>} groups
- * @param {(name: string) => string} written
+ * @param {(name: string) => import("./dom.js").Child} written
  */
 function outcomes(caption, groups, written) {
   const rows = Object.entries(groups).flatMap(([group, numbers]) =>
-    ranked(numbers).map(([name, value]) => [group, written(name), count(value)]),
+    ranked(numbers).map(([name, value]) => [group, written(name), number(count(value))]),
   );
   return counted(caption, [caption === "DNS" ? "type" : "family", "outcome", "count"], rows);
 }
@@ -233,6 +228,11 @@ function counted(caption, head, rows) {
   return el("div", { class: "counted" }, content);
 }
 
+/** @param {string} text */
+function number(text) {
+  return el("span", { class: "number" }, text);
+}
+
 /** @param {Stats} stats */
 function recent({ recent: rows }) {
   if (rows === null) return el("p", { class: "quiet" }, "They are not kept: the settings turn it off.");
@@ -240,13 +240,13 @@ function recent({ recent: rows }) {
   return el(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Last verdicts that were not good" },
-    table("The newest first", ["domain", "verdict", "host", "from", "last", "times"], rows.map((row) => [
+    table("The newest first", ["domain*", "verdict*", "host*", "from", "last", "times"], rows.map((row) => [
       el("a", { href: linkTo(row.domain), "data-key": `recent ${row.domain} ${row.source}` }, row.domain),
-      badge(row.verdict, `${row.verdict}: ${short(row.verdict)}`),
+      verdictInWords(row.verdict),
       row.host,
       SOURCES[/** @type {"from"} */ (row.source)] ?? row.source,
-      clock(row.time),
-      plural(row.count, "time"),
+      number(clock(row.time)),
+      number(count(row.count)),
     ])),
   ); // prettier-ignore
 }

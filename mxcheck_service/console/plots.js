@@ -4,6 +4,10 @@ import { el, fill } from "./dom.js";
 
 const HEIGHT = 180;
 
+/** @typedef {import("uplot")} uPlot */
+/** @typedef {import("uplot").Options} Options */
+/** @typedef {import("uplot").AlignedData} AlignedData */
+
 /**
  * @typedef {object} Line
  * @property {string} label
@@ -22,7 +26,7 @@ export class Plot {
     this.written = written;
     /** @type {uPlot | null} */
     this.drawn = null;
-    /** @type {uPlot.AlignedData | null} */
+    /** @type {AlignedData | null} */
     this.data = null;
     this.picture = el("div", { class: "picture", role: "img" });
     this.values = lines.map(() => el("span", { class: "quiet" }));
@@ -61,7 +65,7 @@ export class Plot {
 
   /**
    * @param {number} width
-   * @returns {uPlot.Options}
+   * @returns {Options}
    */
   #options(width) {
     const style = getComputedStyle(document.documentElement);
@@ -80,15 +84,15 @@ export class Plot {
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.05, 1)] } },
       axes: [
-        { ...axis, space: 70, values: (_, marks) => marks.map(hourAndMinute) },
-        { ...axis, size: 58, values: (_, marks) => marks.map((mark) => (mark === null ? "" : this.written(mark))) },
+        { ...axis, size: 32, space: 70, values: (_, marks) => marks.map(hourAndMinute) },
+        { ...axis, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : this.written(mark))) },
       ],
       series: [
         {},
         ...this.lines.map((line) => ({
           label: line.label,
           stroke: color(line.color),
-          width: line.filled ? 1 : 1.5,
+          width: line.filled ? 0 : 1.5,
           dash: line.dash,
           fill: line.filled ? color(line.color) : undefined,
           paths: stepped,

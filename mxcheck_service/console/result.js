@@ -101,17 +101,16 @@ function actions(reply, around) {
 /** @param {CheckReply} reply */
 function symbols(reply) {
   const rows = Object.values(reply.symbols).map((symbol) => [
-    symbol.name,
+    el("span", null, symbol.name, el("span", { class: "about" }, symbol.options.join(", "))),
     el("span", { class: "number" }, signed(symbol.score)),
     el("span", { class: "number" }, weight(symbol)),
-    symbol.options.join(", "),
     symbol.description,
   ]);
   if (!rows.length) return el("p", { class: "quiet" }, "No symbols.");
   return el(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Symbols" },
-    table("Symbols", ["symbol", "score", "weight", "about", "meaning"], rows),
+    table("Symbols", ["symbol*", "score", "weight", "meaning*"], rows),
   );
 }
 

@@ -141,6 +141,6 @@ function mapTable(maps) {
   return el(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Maps" },
-    table("By setting and place", ["map", "place", "entries", "found good", "last error"], rows),
+    table("By setting and place", ["map", "place*", "entries", "found good", "last error*"], rows),
   );
 }

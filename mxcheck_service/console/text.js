@@ -33,6 +33,7 @@ export function isWellFormed(text) {
 export function milliseconds(ms) {
   if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
   if (ms >= 100) return `${ms.toFixed(0)} ms`;
+  if (ms === 0) return "0 ms";
   return ms >= 1 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(2)} ms`;
 }
 
@@ -55,7 +56,7 @@ export function clock(unix) {
 
 /** @param {number} value */
 export function count(value) {
-  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u2009");
+  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
 /**

@@ -1,10 +1,10 @@
 /** Draws the path from a domain to its addresses, with what the cache holds of each. */
 
+import { verdictInWords } from "./badge.js";
 import { lifetime } from "./bars.js";
 import { button, el } from "./dom.js";
-import { badge } from "./badge.js";
 import { pathOf } from "./path.js";
-import { short } from "./words.js";
+import { isVerdict } from "./words.js";
 
 /** @typedef {import("./path.js").Entry} Entry */
 /** @typedef {(layer: string, key: string, told: HTMLElement) => void} Purge */
@@ -47,8 +47,8 @@ function hostItem(host, purge) {
  */
 function addressItem(address, purge) {
   const { entry, probe } = address;
-  const cached = probe ? null : entry?.value;
-  const verdict = probe?.verdict ?? cached ?? null;
+  const cached = entry?.value && isVerdict(entry.value) ? entry.value : null;
+  const verdict = probe?.verdict ?? cached;
   return el(
     "li",
     null,
@@ -57,7 +57,7 @@ function addressItem(address, purge) {
       { class: "node" },
       el("strong", null, address.ip),
       address.kind && el("span", { class: "tag" }, address.kind),
-      verdict && badge(verdict, short(verdict)),
+      verdict && verdictInWords(verdict),
       verdict && el("span", { class: "quiet" }, probe ? "probed just now" : "cached verdict"),
       note(address.note),
       maps(address.maps),

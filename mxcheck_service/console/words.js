@@ -29,6 +29,14 @@ export async function withWords(other) {
 }
 
 /**
+ * Whether this is a verdict; a value of the cache may be anything.
+ * @param {string} text
+ */
+export function isVerdict(text) {
+  return text === "l" || Object.hasOwn(words.verdicts, text.split(":")[0]);
+}
+
+/**
  * What speaks for or against a domain with this verdict.
  * @param {string} verdict such as `gd` or `err:550`
  * @returns {Kind}
@@ -54,12 +62,14 @@ export function sentence(reply) {
 }
 
 /**
- * A verdict about an address, in few words.
+ * A verdict, in few words.
  * @param {string} verdict
  */
 export function short(verdict) {
   if (verdict === "l") return "a probe is under way";
-  return told(verdict).sentence.replace(/^.*\{host\} /, "").replace(/: \{key\}$/, "").replace("{code}", codeOf(verdict)); // prettier-ignore
+  const code = codeOf(verdict);
+  const words = told(verdict).sentence.replace(/^.*\{host\} /, "").replace(/: \{key\}$/, "");
+  return code ? words.replace("{code}", () => code) : words.replace(" ({code})", "");
 }
 
 /** @param {string} verdict */
