@@ -53,10 +53,9 @@ export function sentence(reply) {
   const { domain, host, verdict } = reply;
   const { sentence: template } = told(verdict);
   const key = keyOf(reply);
-  const meaning = (key === undefined ? template.replace(": {key}", "") : template)
-    .replace("{host}", () => host)
-    .replace("{code}", () => codeOf(verdict))
-    .replace("{key}", () => key ?? "");
+  const filled = key === undefined ? template.replace(": {key}", "") : template;
+  // All at once: what is put in may have braces of its own.
+  const meaning = filled.replace(/\{(host|code|key)\}/g, (_, name) => ({ host, code: codeOf(verdict), key })[name] ?? "");
   if (template.startsWith("{host}")) return host === domain ? meaning : `${domain}: ${meaning}`;
   return /^[A-Z]/.test(template) ? `${domain}: ${meaning}` : `${domain} ${meaning}`;
 }
