@@ -55,7 +55,9 @@ export function sentence(reply) {
   const key = keyOf(reply);
   const filled = key === undefined ? template.replace(": {key}", "") : template;
   // All at once: what is put in may have braces of its own.
-  const meaning = filled.replace(/\{(host|code|key)\}/g, (_, name) => ({ host, code: codeOf(verdict), key })[name] ?? "");
+  /** @type {Record<string, string | undefined>} */
+  const values = { host, code: codeOf(verdict), key };
+  const meaning = filled.replace(/\{(host|code|key)\}/g, (_, name) => values[name] ?? "");
   if (template.startsWith("{host}")) return host === domain ? meaning : `${domain}: ${meaning}`;
   return /^[A-Z]/.test(template) ? `${domain}: ${meaning}` : `${domain} ${meaning}`;
 }
