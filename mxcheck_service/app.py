@@ -41,9 +41,10 @@ from mxcheck_service.settings import Settings
 from mxcheck_service.tls import Certificates
 from mxcheck_service.web.arrivals import Arrivals
 from mxcheck_service.web.connections import HANDLER, Runner
+from mxcheck_service.web.figures import Figures
 from mxcheck_service.web.gate import STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
-from mxcheck_service.web.routes import ENDPOINTS, routes
+from mxcheck_service.web.routes import routes
 
 _log = logging.getLogger(__name__)
 
@@ -125,18 +126,18 @@ def application(
     settings: Settings,
     library: Library,
     reread: Reread,
-    metrics: Metrics | None = None,
+    figures: Figures | None = None,
     tell_others: Callable[[], None] = lambda: None,
     certificates: Certificates | None = None,
 ) -> web.Application:
     """Return the web application; its adapters live as long as it runs. `library` holds the maps of the settings.
 
-    `metrics`: those that workers share; the others are for reloads, see `reload.Reloader`.
+    `figures`: those that workers share; the others are for reloads, see `reload.Reloader`.
     """
-    metrics = metrics or Metrics(ENDPOINTS)
     server = settings.server
+    metrics, lookback = figures or Figures.of(server)
     app = web.Application(client_max_size=server.max_body_bytes, handler_args=HANDLER)
-    state = app[STATE] = State(metrics, Arrivals(server.request_seconds))
+    state = app[STATE] = State(metrics, Arrivals(server.request_seconds), lookback)
     gate = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
@@ -144,7 +145,7 @@ def application(
         admin_token=server.admin_token,
         keepalive_seconds=server.keepalive_seconds,
     )
-    app.add_routes(routes(gate))
+    app.add_routes(routes(gate, console=server.has_console))
 
     async def world(app: web.Application) -> AsyncIterator[None]:
         async with adapters(settings, metrics.counts(), most=server.max_concurrent_requests) as built:
@@ -161,6 +162,8 @@ def application(
             reloader.report()
             state.begin(checker(settings, library.maps(settings.mx_check).maps, built), built, reloader)
             watching = [asyncio.create_task(reloader.watch()), asyncio.create_task(state.lag.watch(built.places.adapt))]
+            if lookback:
+                watching.append(asyncio.create_task(lookback.watch(built.clock)))
             if built.egress:
                 watching.append(asyncio.create_task(built.egress.watch()))
             try:
@@ -177,7 +180,7 @@ def application(
 class Membership:
     """What a process gets that serves as one of several."""
 
-    metrics: Metrics
+    figures: Figures
     """Shared by all of them."""
     entrance: Entrance
     """The process's own."""
@@ -212,7 +215,7 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
         if member is None:
             app = application(settings, library, reread, certificates=door.certificates)
         else:
-            app = application(settings, library, reread, member.metrics, member.reload_others, door.certificates)
+            app = application(settings, library, reread, member.figures, member.reload_others, door.certificates)
         runner = Runner(app, settings.server, shutdown_timeout=LAST_WORDS)
         await runner.setup()
         assert runner.server is not None  # one without connections is false
@@ -226,7 +229,7 @@ async def serve(settings: Settings, library: Library, reread: Reread, member: Me
             else:
                 loop.add_reader(member.leave, stop.set)
                 member.listening()
-                await _fold_until(stop, member.metrics)
+                await _fold_until(stop, member.figures.metrics)
                 loop.remove_reader(member.leave)
             await _drain(app, settings.server.drain_seconds)
         finally:

@@ -130,7 +130,12 @@ def _sections(tree: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
 
 def dump(settings: Settings) -> str:
     """Return the effective settings as YAML, secrets masked."""
-    tree = _ADAPTER.dump_python(settings, mode="json")
+    return yaml.safe_dump(effective(settings), sort_keys=False, allow_unicode=True, width=120)
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """Return the effective settings as a tree of what JSON has, secrets masked."""
+    tree: dict[str, Any] = _ADAPTER.dump_python(settings, mode="json")
     tree["server"]["deadline"] = settings.deadline
     tree["cache"]["url"] = mask_url(settings.cache.url)
     for setting in KINDS:
@@ -139,7 +144,19 @@ def dump(settings: Settings) -> str:
                 tree["mx_check"][setting] = mask_url(value)
             case list(values):
                 tree["mx_check"][setting] = [mask_url(value) for value in values]
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
+    return tree
+
+
+def changed(settings: Settings) -> list[str]:
+    """Return the dotted names of the settings that are not what the preset makes them."""
+    own, default = effective(settings), effective(parse({"preset": settings.preset}).settings)
+    names = (
+        f"{section}.{name}"
+        for section in _SECTIONS
+        for name, value in own[section].items()
+        if value != default[section][name]
+    )
+    return [*(["preset"] if settings.preset != "recommended" else []), *names]
 
 
 def mask_url(url: str) -> str:

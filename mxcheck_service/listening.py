@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mxcheck_service import unix_socket
-from mxcheck_service.core.networks import exact_network
+from mxcheck_service.core.networks import exact_network, is_loopback
 from mxcheck_service.settings import ServerSettings
 from mxcheck_service.tls import Certificates, certificates, reason
 
@@ -97,7 +97,7 @@ class Entrance:
         if self.unix:
             _log.info("listening on unix:%s, cache %s", self.server.unix_socket, cache)
         guarded = self.server.auth_token or self.server.tls_client_ca or self.callers
-        wide = [taken.getsockname()[0] for taken in self.tcp if not _is_loopback(taken.getsockname()[0])]
+        wide = [taken.getsockname()[0] for taken in self.tcp if not is_loopback(taken.getsockname()[0])]
         if wide and not guarded:
             _log.warning(
                 "anybody who reaches %s may ask, and so make us probe: set server.auth_token, server.tls_client_ca or "
@@ -154,12 +154,6 @@ def _bind(family: int, address: tuple[object, ...], join: bool) -> socket.socket
         reason = str(error.strerror).lower()
         raise OSError(error.errno, f"error while attempting to bind on address {address}: {reason}") from None
     return bound
-
-
-def _is_loopback(address: str) -> bool:
-    ip = ipaddress.ip_address(address)
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return (mapped or ip).is_loopback
 
 
 class _Door:

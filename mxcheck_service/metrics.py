@@ -5,6 +5,7 @@ writes its own row and no other, so nothing is locked; whichever answers a scrap
 worker, and the next one goes on counting in it. The reasons are in docs/adr/0005-metrics-in-shared-memory.md.
 """
 
+import itertools
 import mmap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -136,7 +137,11 @@ class Metrics(Collector):
             for endpoint in (*endpoints, OTHER)
             for code in _CODES
         }
-        width = sum(family.width for family in self.families)
+        ends = list(itertools.accumulate(family.width for family in self.families))
+        self._slices = {
+            family.name: slice(end - family.width, end) for family, end in zip(self.families, ends, strict=True)
+        }
+        width = ends[-1]
         table = memoryview(mmap.mmap(-1, workers * width * 8)).cast("d")
         self._rows = [table[start : start + width] for start in range(0, workers * width, width)]
         self.take_row(0)
@@ -192,9 +197,12 @@ class Metrics(Collector):
         build = GaugeMetricFamily("mxcheck_build_info", "The version that runs; always 1.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        for parts in zip(*map(self._cells_of, self._rows), strict=True):
-            family = parts[0][0]
-            yield family.told(family.merged([cells for _, cells in parts]))
+        for family in self.families:
+            yield family.told(self.total(family))
+
+    def total(self, family: Family) -> Sequence[float]:
+        """Return the numbers of a family, the workers' together."""
+        return family.merged([row[self._slices[family.name]] for row in self._rows])
 
     def text(self) -> bytes:
         """Return the exposition, of content type `CONTENT_TYPE`."""
@@ -205,7 +213,5 @@ class Metrics(Collector):
         return self.requests.place((endpoint, code)), self.request_duration.place((endpoint,))
 
     def _cells_of(self, row: Cells) -> Iterator[tuple[Family, Cells]]:
-        start = 0
         for family in self.families:
-            yield family, row[start : start + family.width]
-            start += family.width
+            yield family, row[self._slices[family.name]]

@@ -133,19 +133,17 @@ class Names:
 
     async def _ask_domain(self, domain: str, trace: Trace) -> tuple[DomainEntry, bool]:
         """Return an entry, and whether it is a failure for want of a socket to ask by."""
+        since = trace.elapsed()
         answer = await self._resolver.mx(domain)
+        trace.did("dns", since=since, type="MX", question=domain, answer=_shown(answer))
         await self._heard(answer)
         match answer:
             case Found(records):
-                shown = [f"{record.preference} {record.exchange}." for record in records]
-                trace.did("dns", type="MX", question=domain, answer=shown)
                 underscores = self._improvements.underscore_hosts
                 return mx.usable(records, self._most_targets, underscores=underscores), False
-            case NotFound(nxdomain):
-                trace.did("dns", type="MX", question=domain, answer="NXDOMAIN" if nxdomain else "NODATA")
+            case NotFound():
                 return await self._ask_addresses(domain, trace)
-            case DnsFailure(reason, unasked):
-                trace.did("dns", type="MX", question=domain, answer=reason)
+            case DnsFailure(_, unasked):
                 return Verdict.DNS_FAIL, unasked
 
     async def _host(self, name: str, trace: Trace) -> HostEntry:
@@ -243,23 +241,29 @@ class Names:
 
     async def _ask_families(self, name: str, families: Family, trace: Trace) -> dict[Family, DnsAnswer[str]]:
         asked = [family for family in (Family.V4, Family.V6) if family in families]
-        questions = [self._resolver.addresses(name, family) for family in asked]
+        questions = [self._ask_family(name, family, trace) for family in asked]
         answers = await asyncio.gather(*questions) if len(questions) > 1 else [await question for question in questions]
-        for family, answer in zip(asked, answers, strict=True):
-            record_type = "A" if family is Family.V4 else "AAAA"
-            trace.did("dns", type=record_type, question=name, answer=_shown(answer))
         await self._heard(*answers)
         return dict(zip(asked, answers, strict=True))
+
+    async def _ask_family(self, name: str, family: Family, trace: Trace) -> DnsAnswer[str]:
+        since = trace.elapsed()
+        answer = await self._resolver.addresses(name, family)
+        record_type = "A" if family is Family.V4 else "AAAA"
+        trace.did("dns", since=since, type=record_type, question=name, answer=_shown(answer))
+        return answer
 
 
 def _is_of(answer: DnsAnswer[str], family: Family) -> bool:
     return not isinstance(answer, Found) or bool(of_families(answer.records, family))
 
 
-def _shown(answer: DnsAnswer[str]) -> str | list[str]:
+def _shown(answer: DnsAnswer[MxHost] | DnsAnswer[str]) -> str | list[str]:
     match answer:
         case Found(records):
-            return list(records)
+            return [
+                record if isinstance(record, str) else f"{record.preference} {record.exchange}." for record in records
+            ]
         case NotFound(nxdomain):
             return "NXDOMAIN" if nxdomain else "NODATA"
         case DnsFailure(reason):

@@ -13,33 +13,11 @@ from mxcheck_service.cache import surgery
 from mxcheck_service.cache.layers import Entry, Layer
 from mxcheck_service.checker import DomainReport, Report
 from mxcheck_service.core import symbols
-from mxcheck_service.core.model import Verdict
 from mxcheck_service.core.settings import MxCheckSettings
+from mxcheck_service.core.words import WORDS
 from mxcheck_service.doctor.rows import Row, Status
 from mxcheck_service.log import escape
 from mxcheck_service.trace import Fact, Step
-
-_MEANING = {
-    Verdict.GOOD: "receives mail: {host} answers",
-    Verdict.REFUSED: "{host} refuses connections",
-    Verdict.TIMEOUT_CONNECT: "{host} does not answer",
-    Verdict.TIMEOUT_READ: "{host} accepts connections but sends no greeting in time",
-    Verdict.INVALID: "{host} does not speak SMTP",
-    Verdict.ERROR: "{host} speaks SMTP but turns us away ({code})",
-    Verdict.NONE: "has no MX, A or AAAA record, or does not exist",
-    Verdict.BROKEN: "has MX records, but none of their hosts resolves",
-    Verdict.NULL: "says it receives no mail (Null MX)",
-    Verdict.DNS_FAIL: "DNS gave no answer for now",
-    Verdict.WHITE: "is trusted by a map",
-    Verdict.SKIP: "is not probed, a map says so",
-    Verdict.BAD_MX: "has an MX host listed as bad: {key}",
-    Verdict.BAD_IP: "has an MX address listed as bad: {key}",
-    Verdict.IP_CLASS_SKIPPED: "{host} has no public address",
-    Verdict.INFLIGHT: "is being probed; no verdict yet",
-    Verdict.REDIS_ERROR: "was not probed, the cache failed",
-    Verdict.UNAVAILABLE: "could not be probed from here",
-    Verdict.RATELIMITED: "was not probed, too many probes just now",
-}
 
 _HEALTH = {Status.OK: "green", Status.SKIP: "dim", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
@@ -131,7 +109,9 @@ def symbols_group(settings: MxCheckSettings) -> str:
 
 def _sentence(target: str, domain: DomainReport) -> Text:
     lookup = domain.result.lookup
-    meaning = _MEANING[lookup.outcome.verdict].format(host=lookup.host, code=lookup.outcome.smtp_code, key=lookup.key)
+    meaning = WORDS[lookup.outcome.verdict].sentence.format(
+        host=lookup.host, code=lookup.outcome.smtp_code, key=lookup.key
+    )
     text = Text(escape(target), style="bold")
     text.append(f"  {escape(meaning)}", style="not bold")
     if lookup.cached:

@@ -112,6 +112,7 @@ class Probing:
 
     async def _settle(self, ip: str, entry: AddressEntry | None, trace: Trace, host: str) -> Attempt:
         """Get an address its verdict: claim and probe, or take what another worker publishes."""
+        since = trace.elapsed()
         match entry:
             case Slot.LOCKED:
                 claim: Claim | Outcome = Claim.HELD
@@ -119,11 +120,12 @@ class Probing:
                 claim = await self._cache.force_claim(ip)
             case _:
                 claim = await self._cache.claim(ip)
-        trace.did("lock", ip=ip, claim=_shown_claim(claim))
+        trace.did("lock", since=since, ip=ip, claim=_shown_claim(claim))
         self._locks[claim if isinstance(claim, Claim) else None]()
         if claim is Claim.HELD and self._improvements.wait_for_inflight:
+            since = trace.elapsed()
             claim = await self._wait(ip, trace)
-            trace.did("lock", ip=ip, claim=_shown_claim(claim), waited=True)
+            trace.did("lock", since=since, ip=ip, claim=_shown_claim(claim), waited=True)
             self._waits[claim if isinstance(claim, Claim) else None]()
         match claim:
             case Claim.WON:
@@ -162,17 +164,26 @@ class Probing:
         if refused:
             await self._give_up(ip, claimed)
             return Outcome(refused)
+        since = trace.elapsed()
         match await self._prober.probe(ip):
             case Probed(outcome, greeting, connect_seconds, settling) as probed:
                 lines = [line.decode("latin-1") for line in greeting]
                 connect_ms = None if connect_seconds is None else round(connect_seconds * 1000, 3)
                 provisional: dict[str, Fact] = {"provisional": True} if settling else {}
-                trace.did("probe", ip=ip, connect_ms=connect_ms, verdict=str(outcome), greeting=lines, **provisional)
+                trace.did(
+                    "probe",
+                    since=since,
+                    ip=ip,
+                    connect_ms=connect_ms,
+                    verdict=str(outcome),
+                    greeting=lines,
+                    **provisional,
+                )
             case LocalFault(reason, withheld) if self._improvements.blame_local_errors and not withheld:
                 probed = Probed(Outcome(Verdict.TIMEOUT_CONNECT))
-                trace.did("probe", ip=ip, verdict=str(probed.outcome), local_fault=reason)
+                trace.did("probe", since=since, ip=ip, verdict=str(probed.outcome), local_fault=reason)
             case LocalFault(reason, withheld):
-                trace.did("probe", ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
+                trace.did("probe", since=since, ip=ip, verdict=Verdict.UNAVAILABLE.value, local_fault=reason)
                 if withheld:
                     await self._limits.not_made(ip, host, counted_at)
                 await self._give_up(ip, claimed)

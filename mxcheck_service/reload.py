@@ -132,6 +132,11 @@ class Reloader:
             self._metrics.reloads.add("error")
             _log.exception("a reload crashed; what was in use before stays in use")
 
+    @property
+    def settings(self) -> Settings:
+        """What the process serves with."""
+        return self._settings
+
     def maps(self) -> Mapping[str, tuple[SourceState, ...]]:
         """Return how every place of every map in use stands."""
         return self._library.states(self._settings.mx_check)

@@ -52,6 +52,10 @@ class Family(ABC):
             place = self._places[tuple(value if value in foreseen else OTHER for value, foreseen in known)]
         return place
 
+    def places(self) -> Iterable[tuple[tuple[object, ...], int]]:
+        """Return (label values, where its cells begin) of every series."""
+        return self._places.items()
+
     def series(self, numbers: Sequence[float]) -> Iterator[tuple[list[str], Sequence[float]]]:
         """Yield (label values, numbers) of every series; of those with labels, the ones that have been counted."""
         for values, place in self._places.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from mxcheck_service import cache_url
-from mxcheck_service.core.networks import exact_network
+from mxcheck_service.core.networks import exact_network, is_loopback
 from mxcheck_service.core.settings import Improvements, MxCheckSettings
 from mxcheck_service.log import LogFormat, LogLevel
 
@@ -91,10 +91,21 @@ class ServerSettings(_Section):
     """Seconds in which a head must come, and then its body, and in which a caller must take some of a reply."""
     max_connections: Annotated[int, Field(ge=1)] = 4096
     """Callers' connections, in each worker; for one more, idle ones are closed. No more than half its descriptors."""
+    console: bool | None = None
+    """Serve the console at / and what it shows, /v1/stats; null: only at a loopback `host`, or without a `port`."""
+    recent_verdicts: Annotated[int, Field(ge=0, le=1000)] = 100
+    """Latest domains without a good verdict that the console shows; they are kept in memory; 0 keeps none."""
     log_level: LogLevel = "info"
     """Least severe level that is logged; info has a line for each check."""
     log_format: LogFormat = "text"
     """Form of the log lines, for people or for machines."""
+
+    @property
+    def has_console(self) -> bool:
+        """Whether the console is served."""
+        if self.console is not None:
+            return self.console
+        return self.port is None or self.host == "localhost" or is_loopback(self.host)
 
 
 class CacheSettings(_Section):

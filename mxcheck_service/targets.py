@@ -4,15 +4,13 @@ from typing import Final
 
 from mxcheck_service.checker import Message, Report
 from mxcheck_service.core.candidates import Envelope, normalize
-from mxcheck_service.core.model import Verdict
 from mxcheck_service.core.settings import Improvements
+from mxcheck_service.core.words import WORDS, Kind
 
 OK, AGAINST, FAILED = 0, 1, 2
 """Exit codes: nothing against the sender; a symbol with a positive score; could not be checked."""
 
-UNKNOWN: Final = frozenset(
-    {Verdict.DNS_FAIL, Verdict.INFLIGHT, Verdict.REDIS_ERROR, Verdict.UNAVAILABLE, Verdict.RATELIMITED}
-)
+UNKNOWN: Final = frozenset(verdict for verdict, words in WORDS.items() if words.kind is Kind.UNKNOWN)
 """Verdicts that leave open whether the domain receives mail."""
 
 

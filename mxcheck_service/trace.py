@@ -15,7 +15,8 @@ StepName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: seconds since the lookup began, what it was, and what was seen."""
+    """One step: seconds since the lookup began when it was over, what it was, and what was seen. What takes time has
+    `took_ms` among its facts, the milliseconds from its begin."""
 
     at: float
     name: StepName
@@ -37,29 +38,36 @@ class Trace:
         self.reads: dict[str, str | None] = {}
         self.repeatable = True
 
-    def read(self, layer: str, name: str, key: str, text: str | None, **facts: Fact) -> None:
+    def read(
+        self, layer: str, name: str, key: str, text: str | None, *, since: float | None = None, **facts: Fact
+    ) -> None:
         """Note what the cache held for a name, with more about it. Reading the same again is not worth a step."""
         if key in self.reads and self.reads[key] == text:
             return
         self.repeatable = self.repeatable and key not in self.reads
         self.reads[key] = text
         if self.explain:
-            self._add("cache", {"layer": layer, "key": name, "value": text, **facts})
+            self._add("cache", {"layer": layer, "key": name, "value": text, **facts}, since)
 
     def saw(self, name: StepName, **facts: Fact) -> None:
         """Note what followed from what was read and from the settings."""
         if self.explain:
             self._add(name, facts)
 
-    def did(self, name: StepName, **facts: Fact) -> None:
-        """Note what the outside was asked, or another lookup has answered: it may end otherwise next time."""
+    def did(self, name: StepName, *, since: float | None = None, **facts: Fact) -> None:
+        """Note what the outside was asked, or another lookup has answered: it may end otherwise next time.
+
+        `since`: what `elapsed` returned when the step began.
+        """
         self.repeatable = False
         if self.explain:
-            self._add(name, facts)
+            self._add(name, facts, since)
 
     def elapsed(self) -> float:
         """Return seconds since the lookup began."""
         return self._clock.monotonic() - self._start
 
-    def _add(self, name: StepName, facts: Mapping[str, Fact]) -> None:
-        self.steps.append(Step(self.elapsed(), name, facts))
+    def _add(self, name: StepName, facts: Mapping[str, Fact], since: float | None = None) -> None:
+        at = self.elapsed()
+        took = {} if since is None else {"took_ms": round((at - since) * 1000, 3)}
+        self.steps.append(Step(at, name, {**facts, **took}))

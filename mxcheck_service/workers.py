@@ -24,10 +24,9 @@ from mxcheck_service.app import LAST_WORDS, Membership, serve
 from mxcheck_service.config import Loaded, mask_url
 from mxcheck_service.listening import Entrance, entrance
 from mxcheck_service.maps.library import Library
-from mxcheck_service.metrics import Metrics
 from mxcheck_service.reload import Reread
 from mxcheck_service.settings import Settings
-from mxcheck_service.web.routes import ENDPOINTS
+from mxcheck_service.web.figures import Figures
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class _Parent:
         self._door = door
         self._reloaded = False
         """Whether settings and maps may be others than those that a new worker begins with."""
-        self._metrics = Metrics(ENDPOINTS, settings.server.workers)
+        self._figures = Figures.of(settings.server)
         self._leave, self._stay = os.pipe()
         self._workers: dict[int, _Worker] = {}
         self._due = dict.fromkeys(range(settings.server.workers), time.monotonic())
@@ -180,14 +179,14 @@ class _Parent:
         # The loop sets its own; until then a signal to this process must not look like one to the parent.
         signal.set_wakeup_fd(-1)
         os.close(self._stay)
-        self._metrics.take_row(number)
+        self._figures.take_row(number)
 
         def say_so() -> None:
             tell.send(True)
 
         try:
             with self._door.joined() as own:
-                member = Membership(self._metrics, own, listening=say_so, reload_others=say_so, leave=self._leave)
+                member = Membership(self._figures, own, listening=say_so, reload_others=say_so, leave=self._leave)
                 uvloop.run(serve(self._settings, self._library, self._reread, member))
         except Exception:
             _log.exception("worker %d failed", number)
@@ -214,7 +213,7 @@ class _Parent:
         worker.process.close()
         worker.news.close()
         del self._workers[number]
-        self._metrics.leave_row(number)
+        self._figures.metrics.leave_row(number)
         self._failed(number, how, lived=lived, listened=worker.listens)
 
     def _failed(self, number: int, how: str, *, lived: float, listened: bool) -> None:

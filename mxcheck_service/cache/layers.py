@@ -244,6 +244,7 @@ class CacheLayers:
 
     async def _read(self, layer: Layer, names: Sequence[str], trace: Trace) -> list[str | None]:
         keys = [self._key(layer, name) for name in names]
+        since = trace.elapsed() if trace.explain else None
         try:
             values = await self._backend.get_many(keys)
         except CacheError as error:
@@ -251,7 +252,7 @@ class CacheLayers:
             values = [None] * len(keys)
         told = await self._ages(layer, keys, values) if trace.explain else {}
         for name, key, value in zip(names, keys, values, strict=True):
-            trace.read(layer, name, key, value, **told.get(key, {}))
+            trace.read(layer, name, key, value, since=since, **told.get(key, {}))
         return values
 
     async def _ages(

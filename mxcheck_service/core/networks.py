@@ -47,6 +47,12 @@ def family_of(text: str) -> Family:
     return Family.V4 if number >> 32 == 0xFFFF else Family.V6
 
 
+def is_loopback(text: str) -> bool:
+    """Return whether this is an address of 127.0.0.0/8, mapped or not, or ::1."""
+    number = parse_ip(text)
+    return number is not None and (number == 1 or number >> 24 == _MAPPED >> 24 | 127)
+
+
 def embedded_ipv4(text: str, behind: int) -> str:
     """Return the IPv4 address in an IPv6 one, `behind` which so many bits stand; raises ValueError for no address."""
     return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(text)) >> behind & 0xFFFFFFFF))

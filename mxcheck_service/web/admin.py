@@ -1,8 +1,11 @@
 """What operators ask for."""
 
+from collections.abc import Mapping, Sequence
+
 import orjson
 from aiohttp import web
 
+from mxcheck_service.maps.library import SourceState
 from mxcheck_service.reload import Reloaded
 from mxcheck_service.web import schema
 from mxcheck_service.web.gate import State
@@ -24,21 +27,26 @@ def _facts(done: Reloaded) -> schema.Reloaded:
         "problems": done.errors,
         "warnings": done.warnings,
         "settings": {"changed": done.changed, "restart_needed": done.restart},
-        "maps": {
-            setting: {
-                "entries": sum(place.entries for place in places),
-                "sources": [
-                    {
-                        "source": place.source,
-                        "entries": place.entries,
-                        "sha256": place.sha256,
-                        "age": None if place.age is None else round(place.age, 3),
-                        "changed": place.changed,
-                        "error": place.error,
-                    }
-                    for place in places
-                ],
-            }
-            for setting, places in done.maps.items()
-        },
+        "maps": maps(done.maps),
+    }
+
+
+def maps(states: Mapping[str, Sequence[SourceState]]) -> dict[str, schema.ReloadedMap]:
+    """Return what is told of maps, by setting."""
+    return {
+        setting: {
+            "entries": sum(place.entries for place in places),
+            "sources": [
+                {
+                    "source": place.source,
+                    "entries": place.entries,
+                    "sha256": place.sha256,
+                    "age": None if place.age is None else round(place.age, 3),
+                    "changed": place.changed,
+                    "error": place.error,
+                }
+                for place in places
+            ],
+        }
+        for setting, places in states.items()
     }

@@ -20,3 +20,10 @@ class ApiError(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = headers
+
+
+def wrong_fields(problems: Mapping[str, str]) -> ApiError:
+    """Return the error of a request whose fields are wrong; `problems`: what is wrong, by field."""
+    return ApiError(
+        422, "the request is not valid", [{"field": field, "message": message} for field, message in problems.items()]
+    )

@@ -69,5 +69,8 @@ RELOADED: Final[Reloaded] = {
     "maps": {},
 }
 HEALTH: Final[Health] = {"status": "ok"}
-READINESS: Final[Readiness] = {"status": "ready", "components": {"cache": {"status": "ok"}, "egress": {"status": "ok"}}}
+READINESS: Final[Readiness] = {
+    "status": "ready",
+    "components": {"cache": {"status": "ok"}, "resolver": {"status": "ok"}, "egress": {"status": "ok"}},
+}
 METRICS: Final = '# TYPE mxcheck_build_info gauge\nmxcheck_build_info{version="0.1.0"} 1.0\n'

@@ -11,15 +11,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
 from pydantic import SecretStr
 
 from mxcheck_service.capacity import Overloaded, Places
-from mxcheck_service.checker import Adapters, Checker
+from mxcheck_service.checker import Adapters, Checker, Report
+from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.egress import Egress
+from mxcheck_service.lookback import Lookback
 from mxcheck_service.metrics import Metrics
 from mxcheck_service.ports import CacheBackend
 from mxcheck_service.reload import Reloader
@@ -38,6 +42,9 @@ _WORTH_WAITING: Final = 0.5
 _MOST_UNREAD: Final = 31
 """Finding out whether a check can be answered from memory costs more than refusing it. So after one that cannot, others
 are refused unread as long as the loop is busy: one, and twice as many each time, until one can."""
+_FOREIGN: Final = (
+    "a page of another site may not ask; open the console at an address or as localhost, or set server.auth_token"
+)
 _LOOK: Final = 0.01
 """Seconds between two looks at whether the last check is over, while draining."""
 
@@ -59,9 +66,10 @@ class State:
     reloader: Reloader
     egress: Egress | None
 
-    def __init__(self, metrics: Metrics, arrivals: Arrivals) -> None:
+    def __init__(self, metrics: Metrics, arrivals: Arrivals, lookback: Lookback | None = None) -> None:
         self.metrics = metrics
         self.arrivals = arrivals
+        self.lookback = lookback
         self.request_log = RequestLog()
         self.lag = Lag()
         self.phase = Phase.STARTING
@@ -75,6 +83,12 @@ class State:
         self.reloader = reloader
         self.egress = world.egress
         self.phase = Phase.READY
+
+    def checked(self, request: web.Request, client_ip: str | None, report: Report, seconds: float) -> None:
+        """Let the log, and whoever looks back, know of a check that was answered with this report."""
+        self.request_log.checked(request, client_ip, report, seconds)
+        if self.lookback:
+            self.lookback.saw(report.domains)
 
     async def idle(self) -> None:
         """Wait until no check is under way."""
@@ -133,7 +147,11 @@ class Gate:
 
     def admin(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that is the operator's: guarded and counted, and served however busy the service is."""
-        return self._behind(self._admin_refusal, endpoint, handler)
+        return self._behind(partial(self._refusal_of_person, self._expected_of_admin), endpoint, handler)
+
+    def told(self, endpoint: str, handler: Handler) -> Served:
+        """Wrap a handler that tells a person about the service: as `admin`, for who has the ordinary token."""
+        return self._behind(partial(self._refusal_of_person, self._expected), endpoint, handler)
 
     async def expect(self, request: web.Request) -> web.StreamResponse | None:
         """Do what a header Expect asks for: have a body sent, or refuse whatever else it is."""
@@ -209,8 +227,13 @@ class Gate:
             return self._overloaded
         return None
 
-    def _admin_refusal(self, request: web.Request, started: float) -> web.Response | None:
-        if self._expected_of_admin is not None and not _is_given(request, self._expected_of_admin):
+    def _refusal_of_person(
+        self, expected: tuple[bytes, ...] | None, request: web.Request, started: float
+    ) -> web.Response | None:
+        if expected is None:
+            if _is_of_another_site(request):
+                return problem(403, _FOREIGN)
+        elif not _is_given(request, expected):
             return _unauthorized()
         return None if self._state.phase is _READY else self._unready()
 
@@ -236,6 +259,23 @@ def _is_given(request: web.Request, expected: tuple[bytes, ...]) -> bool:
     for each in expected:
         found |= hmac.compare_digest(given, each)
     return found and scheme.lower() == "bearer"
+
+
+def _is_of_another_site(request: web.Request) -> bool:
+    """Tell whether a browser sends this for a page that is not the service's own.
+
+    Who needs no token is trusted for being on this host, and so is its browser, whatever page it shows: one that asks
+    across sites says so (Fetch Metadata), and one whose site has got our address in the DNS (rebinding) comes under a
+    name, where the console is used at an address or as localhost.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is None:
+        return False
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return True
+    return site not in ("same-origin", "none") or not (name == "localhost" or parse_ip(name) is not None)
 
 
 def _unauthorized() -> web.Response:

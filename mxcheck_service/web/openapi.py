@@ -4,21 +4,21 @@
 """
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from mxcheck_service import __version__
 from mxcheck_service.cache.surgery import LAYERS
-from mxcheck_service.web import examples, schema
+from mxcheck_service.web import conditional, examples, schema
 from mxcheck_service.web.gate import State
+from mxcheck_service.web.stats_schema import Stats
 
 Document = dict[str, Any]
 
@@ -26,7 +26,7 @@ _REF: Final = "#/components/schemas/{model}"
 _INPUT: Final = (schema.CheckRequest,)
 _OUTPUT: Final = (
     schema.CheckReply, schema.RspamdReply, schema.CacheEntry, schema.Health, schema.Readiness, schema.Problem,
-    schema.Reloaded, schema.ReloadProblem,
+    schema.Reloaded, schema.ReloadProblem, Stats,
 )  # fmt: skip
 
 _TOKEN: Final[list[Document]] = [{}, {"token": []}]
@@ -36,6 +36,7 @@ _HEADERS: Final[Mapping[int, str]] = {401: "WWW-Authenticate", 503: "Retry-After
 _PROBLEMS: Final = {
     400: "The body cannot be read, or is not JSON.",
     401: "A bearer token is needed.",
+    403: "A browser asks for a page of another site, and no token is set.",
     404: "There is no such thing.",
     408: "The body has not come in time (server.request_seconds).",
     413: "The body is too large (server.max_body_bytes).",
@@ -77,6 +78,22 @@ _EXPLAIN: Final[Document] = {
 }
 
 
+_SETTINGS: Final[Document] = _EXPLAIN | {
+    "name": "settings",
+    "description": "1: add the settings and maps in use.",
+}
+_IF_NONE_MATCH: Final = _header("If-None-Match", "The ETag of the document at hand.", example='"0"')
+_UNCHANGED: Final[Document] = {"description": "The document is the one that `If-None-Match` names."}
+
+
+def _kind(content_type: str) -> Document:
+    return {content_type: {"schema": {"type": "string"}}}
+
+
+def _json_of_any() -> Document:
+    return {"application/json": {"schema": {"type": "object"}}}
+
+
 def _query_parameters() -> list[Document]:
     """Return the fields of a check as parameters; none of them can be null there."""
     fields = _schemas()["CheckRequest"]["properties"]
@@ -110,14 +127,14 @@ def _cache_operations(layer: str) -> Mapping[tuple[str, str], Operation]:
         ("GET", path): Operation(
             f"Look at the cache entry of {what}",
             {200: {"description": "The entry."} | entry},
-            (401, 404, 422, 503),
+            (401, 403, 404, 422, 503),
             parameters=parameters,
             security=_ADMIN_TOKEN,
         ),
         ("DELETE", path): Operation(
             f"Purge the cache entry of {what}",
             {204: {"description": "The entry is gone, wherever it was kept, or was not there."}},
-            (401, 422, 503),
+            (401, 403, 422, 503),
             "The next check looks it up anew." + (lock if layer == "i" else ""),
             parameters=parameters,
             security=_ADMIN_TOKEN,
@@ -156,7 +173,7 @@ def operations() -> Mapping[tuple[str, str], Operation]:
                     "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="ReloadProblem")}}},
                 },
             },
-            (401, 503),
+            (401, 403, 503),
             "As SIGHUP does. Of several workers the one that was asked answers, and the others reload too.",
             security=_ADMIN_TOKEN,
         ),
@@ -177,6 +194,35 @@ def operations() -> Mapping[tuple[str, str], Operation]:
         ),
         ("GET", "/ping"): Operation(
             "Answer as rspamd does", {200: {"description": "The service is alive.", "content": _text("pong\r\n")}}
+        ),
+        ("GET", "/v1/stats"): Operation(
+            "How has the service fared in the last hour, and how does it stand?",
+            {200: {"description": "All workers together.", "content": _json(Stats)}},
+            (401, 403, 422, 503),
+            "What the console shows; as that, there is none of it with `server.console` off.",
+            parameters=(_SETTINGS,),
+            security=_TOKEN,
+        ),
+        ("GET", "/"): Operation(
+            "The console, a page for the browser",
+            {200: {"description": "The page.", "content": _kind("text/html")}, 304: _UNCHANGED},
+            parameters=(_IF_NONE_MATCH,),
+            description="With `server.console`; its data comes from the rest of this interface.",
+        ),
+        ("GET", "/console/{name}"): Operation(
+            "A file of the console",
+            {
+                200: {
+                    "description": "The file.",
+                    "content": _kind("text/css") | _kind("text/javascript") | _kind("image/svg+xml") | _json_of_any(),
+                },
+                304: _UNCHANGED,
+            },
+            (404,),
+            parameters=(
+                {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "words.json"},
+                _IF_NONE_MATCH,
+            ),
         ),
         ("GET", "/healthz"): Operation(
             "Is the process alive?",
@@ -201,22 +247,22 @@ def operations() -> Mapping[tuple[str, str], Operation]:
                 200: {
                     "description": "The document; `ETag` changes with it.",
                     "headers": {"ETag": {"required": True, "schema": {"type": "string"}}},
-                    "content": {"application/json": {"schema": {"type": "object"}}},
+                    "content": _json_of_any(),
                 },
-                304: {"description": "The document is the one that `If-None-Match` names."},
+                304: _UNCHANGED,
             },
-            parameters=(_header("If-None-Match", "The ETag of the document at hand.", example='"0"'),),
+            parameters=(_IF_NONE_MATCH,),
         ),
     }
 
 
 @cache
-def document() -> bytes:
+def document() -> conditional.Document:
     """Return the document as JSON."""
     paths: Document = {}
     for (method, path), operation in operations().items():
         paths.setdefault(path, {})[method.lower()] = _operation(method, path, operation)
-    return orjson.dumps(
+    body = orjson.dumps(
         {
             "openapi": "3.1.0",
             "info": {
@@ -240,21 +286,13 @@ def document() -> bytes:
             },
         }
     )
-
-
-@cache
-def _tag() -> str:
-    return hashlib.sha256(document()).hexdigest()[:16]
+    return conditional.Document.of(body, "application/json")
 
 
 async def serve(request: web.Request, state: State) -> web.Response:
     """Send the document, or word that the one at hand is still right."""
     # Made when first asked for, which takes some tens of milliseconds that no check is to wait for.
-    body, tag = await asyncio.to_thread(lambda: (document(), _tag()))
-    headers = {hdrs.ETAG: f'"{tag}"'}
-    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type="application/json", headers=headers)
+    return (await asyncio.to_thread(document)).answer(request)
 
 
 def _operation(method: str, path: str, operation: Operation) -> Document:

@@ -32,7 +32,7 @@ async def check(request: web.Request, state: State) -> web.Response:
     except TooManyAddresses as error:
         raise ApiError(422, f"the header field {error.field} {error}") from None
     seconds = time.monotonic() - started
-    state.request_log.checked(request, message.client_ip, report, seconds)
+    state.checked(request, message.client_ip, report, seconds)
     document: schema.RspamdReply = {**schema.reply(report, seconds), "required_score": _REQUIRED_SCORE}
     return web.Response(body=orjson.dumps(document), content_type="application/json")
 

@@ -63,10 +63,10 @@ class CheckRequest(BaseModel):
 
 
 # What replies look like. The attribute docstrings become the descriptions of the OpenAPI document.
-_DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
+DOCUMENTED: Final = ConfigDict(use_attribute_docstrings=True)
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class SymbolReply(TypedDict):
     """A symbol, as rspamd's /checkv2 tells it."""
 
@@ -81,7 +81,7 @@ class SymbolReply(TypedDict):
     description: str
 
 
-@with_config(_DOCUMENTED | ConfigDict(extra="allow"))
+@with_config(DOCUMENTED | ConfigDict(extra="allow"))
 class TraceStep(TypedDict):
     """A step of a lookup. What it tells besides depends on `step`:
 
@@ -95,7 +95,7 @@ class TraceStep(TypedDict):
     step: StepName
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class DomainReply(TypedDict):
     """What became of a domain."""
 
@@ -113,7 +113,7 @@ class DomainReply(TypedDict):
     """With `explain`: the steps in order."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Messages(TypedDict):
     """Texts for the SMTP session."""
 
@@ -121,7 +121,7 @@ class Messages(TypedDict):
     """With the action `reject`: the text of the rejection."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class CheckReply(TypedDict):
     """The answer, in the form of rspamd's own /checkv2 reply."""
 
@@ -142,7 +142,7 @@ class CheckReply(TypedDict):
     """Seconds."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class RspamdReply(CheckReply):
     """The answer to an rspamd client."""
 
@@ -150,7 +150,7 @@ class RspamdReply(CheckReply):
     """What clients show beside the score."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class CacheEntry(TypedDict):
     """An entry of the cache."""
 
@@ -170,14 +170,14 @@ class CacheEntry(TypedDict):
     """The process that answered holds it in its own memory, and asks nobody for it."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Health(TypedDict):
     """The process is alive."""
 
     status: Literal["ok"]
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Component(TypedDict):
     """The state of what the service uses."""
 
@@ -185,16 +185,18 @@ class Component(TypedDict):
     detail: NotRequired[str]
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Components(TypedDict):
     """What the service uses."""
 
     cache: Component
+    resolver: Component
+    """`down`: the latest DNS questions were not answered."""
     egress: NotRequired[Component]
     """The way out to mail hosts, as far as it is watched; `down`: DNS-only mode."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Readiness(TypedDict):
     """Whether requests are served."""
 
@@ -202,7 +204,7 @@ class Readiness(TypedDict):
     components: Components
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class FieldProblem(TypedDict):
     """What is wrong with a field of the request."""
 
@@ -210,7 +212,7 @@ class FieldProblem(TypedDict):
     message: str
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Problem(TypedDict):
     """A problem document (RFC 9457)."""
 
@@ -222,7 +224,7 @@ class Problem(TypedDict):
     """With 422: each wrong field."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class ReloadedSettings(TypedDict):
     """Names of settings."""
 
@@ -232,7 +234,7 @@ class ReloadedSettings(TypedDict):
     """Changed, but taken at a restart only."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class MapSource(TypedDict):
     """One place of a map."""
 
@@ -247,7 +249,7 @@ class MapSource(TypedDict):
     error: str | None
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class ReloadedMap(TypedDict):
     """A map, place by place."""
 
@@ -255,7 +257,7 @@ class ReloadedMap(TypedDict):
     sources: list[MapSource]
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class Reloaded(TypedDict):
     """What came of a reload."""
 
@@ -267,7 +269,7 @@ class Reloaded(TypedDict):
     """By setting."""
 
 
-@with_config(_DOCUMENTED)
+@with_config(DOCUMENTED)
 class ReloadProblem(Problem, Reloaded):
     """What came of a reload that met something broken: a problem document with the same fields."""
 

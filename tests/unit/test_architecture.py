@@ -19,8 +19,10 @@ ROWS = (
         "capacity",
         "counts",
         "descriptors",
+        "history",
         "log",
         "metrics",
+        "recent",
         "seats",
         "politeness",
         "series",
@@ -35,7 +37,7 @@ ROWS = (
     ("attempts", "renewal"),
     ("pipeline",),
     ("checker",),
-    ("reload",),
+    ("lookback", "reload"),
     ("targets", "web"),
     ("doctor", "importing"),
     ("app", "present"),
@@ -117,4 +119,4 @@ def test_no_improvement_is_a_branch_on_the_preset() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "preset"
     }
-    assert readers <= {"mxcheck_service.settings"}
+    assert readers <= {"mxcheck_service.settings", "mxcheck_service.config"}

@@ -63,7 +63,7 @@ async def test_age_is_the_lifetime_of_its_kind_less_what_is_left(layer: Layer, v
     await bench.put(layer, value, lifetime)
     bench.clock.now += 2
     assert await bench.explained(layer) == {
-        "layer": layer, "key": NAMES[layer], "value": value, "age_s": 2.0, "left_s": lifetime - 2.0
+        "layer": layer, "key": NAMES[layer], "value": value, "age_s": 2.0, "left_s": lifetime - 2.0, "took_ms": 0.0
     }  # fmt: skip
     entry = await bench.layers.entry(layer, NAMES[layer])
     assert entry is not None
@@ -88,7 +88,7 @@ async def test_age_is_unknown_when_the_settings_do_not_tell_it(layer: Layer, val
 
 
 async def test_a_miss_has_no_age() -> None:
-    assert await Bench().explained("d") == {"layer": "d", "key": "d.example", "value": None}
+    assert await Bench().explained("d") == {"layer": "d", "key": "d.example", "value": None, "took_ms": 0.0}
     assert await Bench().layers.entry("d", "d.example") is None
 
 
@@ -106,7 +106,7 @@ async def test_only_explaining_asks_for_ages() -> None:
 async def test_an_age_that_cannot_be_asked_for_costs_nothing_else() -> None:
     bench = Bench(failing=("seconds_left",))
     await bench.put("i", "gd", 1000)
-    assert await bench.explained("i") == {"layer": "i", "key": IP, "value": "gd"}
+    assert await bench.explained("i") == {"layer": "i", "key": IP, "value": "gd", "took_ms": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,17 @@ def test_steps_come_in_order_with_the_seconds_since_the_beginning() -> None:
     assert trace.elapsed() == 3
 
 
+def test_a_step_that_takes_time_tells_how_long() -> None:
+    clock = FakeClock()
+    trace = Trace(clock)
+    clock.now += 1
+    since = trace.elapsed()
+    clock.now += 0.25
+    trace.did("dns", since=since)
+    trace.read("m", "a", "k:a", None, since=since)
+    assert [(step.at, step.facts["took_ms"]) for step in trace.steps] == [(1.25, 250.0), (1.25, 250.0)]
+
+
 @pytest.mark.parametrize("explain", [True, False])
 def test_reading_and_seeing_can_be_repeated_and_doing_cannot(explain: bool) -> None:
     trace = Trace(FakeClock(), explain=explain)

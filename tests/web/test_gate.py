@@ -72,7 +72,17 @@ class TestUnrouted:
 
     @pytest.mark.parametrize(
         "target",
-        [b"/", b"/v1", b"/v1/check/", b"/v1%2Fcheck", b"//v1/check", b"/V1/CHECK", b"/%0A", b"/v1/.."],
+        [
+            b"/v1",
+            b"/console/",
+            b"/console/a/b",
+            b"/v1/check/",
+            b"/v1%2Fcheck",
+            b"//v1/check",
+            b"/V1/CHECK",
+            b"/%0A",
+            b"/v1/..",
+        ],
     )
     async def test_a_path_that_is_none_of_ours_is_404(self, client: Client, target: bytes) -> None:
         reply = await converse(client, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)

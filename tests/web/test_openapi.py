@@ -96,7 +96,9 @@ PROVOKE: dict[int, Callable[[Client, str, str, Document], Awaitable[tuple[int, A
     408: lambda client, method, path, op: unfinished(client, method, path, b"2\r\n{}\r\n"),
     413: lambda client, method, path, op: ask(client, method, path, op, data=b" " * 600_000),
     415: lambda client, method, path, op: ask(client, method, path, op, headers={"Content-Encoding": "gzip"}),
-    404: lambda client, method, path, op: ask(client, method, path.replace("{key}", "192.0.2.1"), op),
+    404: lambda client, method, path, op: ask(
+        client, method, path.replace("{key}", "192.0.2.1").replace("{name}", "nothing.js"), op
+    ),
 }
 TOO_MANY = b"From: " + b"a@b.test," * 200 + b"\r\n\r\n"
 
@@ -108,6 +110,7 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
         server={"auth_token": "auth", "admin_token": "admin", "request_seconds": 0.1},
         mx_check={"bad_mxs": str(map_file)},
     )
+    without_token = await start()
     interface = await read(client)
     state = app_of(client)[STATE]
     seen = set()
@@ -121,6 +124,8 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
                 del client.session.headers["Authorization"]
                 found = await ask(client, method, path, operation)
                 client.session.headers["Authorization"] = f"Bearer {token}"
+            elif status == 403:
+                found = await ask(without_token, method, path, operation, headers={"Sec-Fetch-Site": "cross-site"})
             elif status == 500:
                 map_file.unlink()
                 found = await ask(client, method, path, operation)
@@ -132,6 +137,8 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
                 wrong: dict[str, Any] = {"path": path.replace("{key}", "*")}
                 if path == "/v1/check":
                     wrong = {"path": f"{path}?explain=perhaps"}
+                elif path == "/v1/stats":
+                    wrong = {"path": f"{path}?settings=perhaps"}
                 elif path == "/checkv2":
                     wrong = {"path": path, "data": TOO_MANY}
                 found = await ask(client, method, wrong.pop("path"), operation, **wrong)
@@ -140,7 +147,7 @@ async def test_every_documented_problem_happens_and_is_as_documented(start: Star
             assert found[0] == status, (method, path)
             interface.check(operation, *found)
             seen.add(status)
-    assert seen == {400, 401, 404, 408, 413, 415, 422, 500, 503}
+    assert seen == {400, 401, 403, 404, 408, 413, 415, 422, 500, 503}
 
 
 async def test_an_explained_reply_is_as_documented(client: Client) -> None:

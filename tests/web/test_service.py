@@ -29,14 +29,14 @@ async def test_healthz_is_alive(client: Client) -> None:
 async def test_readyz_tells_the_state_of_the_components(client: Client) -> None:
     async with client.get("/readyz") as response:
         assert response.status == 200
-        components = {"cache": {"status": "ok"}, "egress": {"status": "ok"}}
+        components = {"cache": {"status": "ok"}, "resolver": {"status": "ok"}, "egress": {"status": "ok"}}
         assert await response.json() == {"status": "ready", "components": components}
 
 
 async def test_a_way_out_that_nobody_watches_is_no_component(start: StartService) -> None:
     client = await start(improvements={"circuit_breaker": False})
     async with client.get("/readyz") as response:
-        assert list((await response.json())["components"]) == ["cache"]
+        assert list((await response.json())["components"]) == ["cache", "resolver"]
 
 
 @pytest.mark.parametrize("phase", [Phase.STARTING, Phase.DRAINING])

@@ -12,7 +12,7 @@ from tests.web.conftest import StartService
 
 CHECK = "/v1/check?sender=a@null.test"
 OLD, NEW = "the-old-token", "the-new-one/+=~."
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/ping"}
+OPEN = {"/", "/console/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json", "/ping"}
 
 
 async def status(client: Any, authorization: str | None, path: str = CHECK, method: str = "GET") -> int:
@@ -71,16 +71,20 @@ async def test_the_time_tells_neither_which_token_nor_how_much_of_it_was_right(
 @pytest.mark.parametrize("path", ENDPOINTS)
 async def test_what_is_open_and_what_is_not(start: StartService, path: str) -> None:
     client = await start(server={"auth_token": OLD, "admin_token": NEW})
-    allowed = await status(client, None, path.format(key="a.test"), method="PUT")
+    allowed = await status(client, None, path.format(key="a.test", name="words.json"), method="PUT")
     assert allowed == 405  # told to anybody
     for method in ("GET", "POST", "DELETE"):
-        found = await status(client, None, path.format(key="a.test"), method)
+        found = await status(client, None, path.format(key="a.test", name="words.json"), method)
         assert found in ((200, 405) if path in OPEN else (401, 405)), method
     if path not in OPEN:
         admin = path.startswith(("/-/", "/v1/cache/"))
         method = "GET" if path.startswith("/v1/") else "POST"
-        assert await status(client, f"Bearer {OLD}", path.format(key="a.test"), method) != (200 if admin else 401)
-        assert (await status(client, f"Bearer {NEW}", path.format(key="a.test"), method) == 401) is not admin
+        assert await status(client, f"Bearer {OLD}", path.format(key="a.test", name="words.json"), method) != (
+            200 if admin else 401
+        )
+        assert (
+            await status(client, f"Bearer {NEW}", path.format(key="a.test", name="words.json"), method) == 401
+        ) is not admin
 
 
 async def test_a_wrong_token_is_not_written(start: StartService, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,7 @@ from mxcheck_service.core.model import Candidate
 from mxcheck_service.core.settings import RECOMMENDED, REFERENCE, MxCheckSettings
 from mxcheck_service.web import handlers, rspamd, schema
 from mxcheck_service.web.errors import ApiError
+from mxcheck_service.web.query import only
 from mxcheck_service.web.schema import CheckRequest
 from tests.hostile.fuzz.target import Target, parts, pure, text
 
@@ -58,7 +59,7 @@ def _from_query(query: bytes) -> CheckRequest:
     fields: dict[str, Any] = {}
     for name in found:
         values = found.getall(name)
-        fields[name] = values if name in handlers._LISTS else handlers._only(name, values)
+        fields[name] = values if name in handlers._LISTS else only(name, values)
     try:
         return CheckRequest.model_validate(fields, strict=False)
     except ValidationError as error:

@@ -1,0 +1,41 @@
+"""What the service remembers of itself for its console: an hour of counts, the latest verdicts that were not good."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NoReturn
+
+from mxcheck_service.checker import DomainReport
+from mxcheck_service.history import History
+from mxcheck_service.metrics import Metrics
+from mxcheck_service.ports import Clock
+from mxcheck_service.recent import Recent
+
+_TICK: Final = 1.0
+"""Seconds between two looks at what is to be noted."""
+
+
+class Lookback:
+    """`checks`: the endpoints whose requests are checks; `recent`: so many verdicts are kept, 0 for none; `workers`: so
+    many processes share what is remembered."""
+
+    def __init__(self, metrics: Metrics, checks: Iterable[str], *, recent: int, workers: int = 1) -> None:
+        self.history = History(metrics, checks)
+        self.recent = Recent(recent, workers) if recent else None
+
+    def take_row(self, number: int) -> None:
+        """This process has become worker `number`."""
+        if self.recent:
+            self.recent.take_row(number)
+
+    def saw(self, domains: Sequence[DomainReport]) -> None:
+        """Take in what a check told."""
+        if self.recent:
+            for domain in domains:
+                self.recent.saw(domain.result)
+
+    async def watch(self, clock: Clock) -> NoReturn:
+        """Note what is due, for ever."""
+        while True:
+            self.history.note(clock.monotonic())
+            if self.recent:
+                self.recent.publish()
+            await clock.sleep(_TICK)
