@@ -60,12 +60,10 @@ export class Lookup {
     this.form.complain("");
     const query = toQuery(question);
     // The same again is a question, too.
-    if (query === this.shown) void this.run(question, { focus: true });
-    else {
-      goTo(query);
-      this.shown = query;
-      void this.run(question, { focus: true });
-    }
+    const again = query === this.shown;
+    this.shown = query;
+    if (!again) goTo(query);
+    void this.run(question, { focus: true });
   }
 
   /**

@@ -30,7 +30,7 @@ function wanted() {
 
 function retitle() {
   const view = wanted();
-  document.title = visible(`${view === "lookup" ? lookup.title() : TITLES[view]} – mxcheck`);
+  document.title = visible(`${view === "lookup" ? lookup.title() : TITLES[view]} - mxcheck`);
 }
 
 /** @param {boolean} moved by a link or the browser's buttons: whoever reads goes there, too */

@@ -3,6 +3,8 @@
 import { el, fill } from "./dom.js";
 
 const HEIGHT = 180;
+const SPAN = 3600; // seconds
+const WIDEST_BAR = 8;
 
 /** @typedef {import("uplot")} uPlot */
 /** @typedef {import("uplot").Options} Options */
@@ -76,13 +78,14 @@ export class Plot {
       grid: { stroke: color("--line"), width: 1 },
       ticks: { stroke: color("--line"), width: 1 },
     };
-    const stepped = window.uPlot.paths.stepped?.({ align: -1 });
+    // As wide as a step, and ending with it.
+    const bars = window.uPlot.paths.bars?.({ align: -1, size: [1, WIDEST_BAR], gap: 0 });
     return {
       width,
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.05, 1)] } },
+      scales: { x: { range: (_, __, last) => [last - SPAN, last] }, y: { range: (_, __, most) => [0, Math.max(most * 1.05, 1)] } },
       axes: [
         { ...axis, size: 32, space: 70, values: (_, marks) => marks.map(hourAndMinute) },
         { ...axis, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : this.written(mark))) },
@@ -95,8 +98,8 @@ export class Plot {
           width: line.filled ? 0 : 1.5,
           dash: line.dash,
           fill: line.filled ? color(line.color) : undefined,
-          paths: stepped,
-          points: { show: false },
+          paths: line.filled ? bars : undefined,
+          points: line.filled ? { show: false } : { size: 3 },
         })),
       ],
       hooks: { setCursor: [(plot) => this.#readOut(plot.cursor.idx ?? null)] },

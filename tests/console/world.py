@@ -1,8 +1,8 @@
 """What the console looks at in its tests: mail domains of every kind, and services that ask for them.
 
-    async with World() as world:
-        with world.service() as service:
-            ...
+async with World() as world:
+    with world.service() as service:
+        ...
 """
 
 from contextlib import AsyncExitStack
@@ -17,9 +17,9 @@ from tests.lab.dnsd import DnsServer
 from tests.lab.service import UNLIMITED, Service
 from tests.lab.smtp import Peer, SmtpPeers
 
-HOSTILE: Final = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'&\u202e\x1b[31m'
+HOSTILE: Final = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\x1b[31m"
 """What would be markup, or turn text around, if it reached the page as it is."""
-SHOWN: Final = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'&\\u202e\\u001b[31m'
+SHOWN: Final = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\\u202e\\u001b[31m"
 """How the page shows it."""
 
 
