@@ -70,7 +70,7 @@ export class Api {
 
   /**
    * @param {string} path
-   * @param {import("./tokens.js").Who | "nobody"} who
+   * @param {Who | "nobody"} who
    * @param {RequestInit} options
    */
   async #json(path, who, options) {
@@ -86,7 +86,7 @@ export class Api {
   /**
    * Ask until there is a reply, or nobody has a token that is taken.
    * @param {string} path
-   * @param {import("./tokens.js").Who | "nobody"} who
+   * @param {Who | "nobody"} who
    * @param {RequestInit} options
    */
   async #ask(path, who, options) {

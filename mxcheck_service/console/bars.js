@@ -3,24 +3,6 @@
 import { duration, milliseconds } from "./text.js";
 
 /**
- * @typedef {object} Segment
- * @property {string} kind a colour of the picture
- * @property {number} from ms
- * @property {number} to ms
- */
-
-/**
- * @typedef {object} Row
- * @property {string} name of the step
- * @property {string} detail what it told
- * @property {string[]} lines what the peer said, a line each
- * @property {string} time in words
- * @property {Segment[]} segments none: it took no time
- * @property {number} start ms
- * @property {number} end ms
- */
-
-/**
  * @param {DomainReply} reply
  * @returns {{total: number, rows: Row[]}}
  */
@@ -121,7 +103,7 @@ export function lifetime({ age_s: age, left_s: left }) {
   const told = [
     typeof age === "number" ? `${duration(age)} old` : "",
     typeof left === "number" ? `${duration(left)} left` : "",
-  ].filter(Boolean).join(", "); // prettier-ignore
+  ].filter(Boolean).join(", ");
   return told && ` (${told})`;
 }
 

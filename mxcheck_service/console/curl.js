@@ -23,5 +23,5 @@ export function curlLine(url, body, withToken) {
     "-H 'Content-Type: application/json'",
     // ASCII: whoever pastes the line sees all of it, and no shell or terminal reads anything else out of it.
     `-d ${quoted(asciiJson(body))}`,
-  ].filter(Boolean).join(" "); // prettier-ignore
+  ].filter(Boolean).join(" ");
 }

@@ -7,9 +7,7 @@ const ATTRIBUTES = new Set([
   "aria-controls", "aria-current", "aria-describedby", "aria-expanded", "aria-hidden", "aria-label", "aria-labelledby",
   "aria-live", "class", "colspan", "data-key", "data-kind", "for", "href", "id", "name", "open", "role", "scope",
   "tabindex", "title", "type",
-]); // prettier-ignore
-
-/** @typedef {Node | string | null | undefined | false} Child */
+]);
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
@@ -86,7 +84,7 @@ export function table(caption, head, rows) {
     el("thead", null, el("tr", null, head.map((text) => heading(text)))),
     el("tbody", null, rows.map(([first, ...others]) =>
       el("tr", null, el("th", { scope: "row" }, first), others.map((cell) => el("td", null, cell))))),
-  ); // prettier-ignore
+  );
 }
 
 /** @param {string} text */
@@ -109,5 +107,5 @@ export function announce(message) {
  */
 function nodes(children) {
   return children.flat().filter((child) => child instanceof Node || typeof child === "string").map((child) =>
-    typeof child === "string" ? document.createTextNode(visible(child)) : /** @type {Node} */ (child)); // prettier-ignore
+    typeof child === "string" ? document.createTextNode(visible(child)) : /** @type {Node} */ (child));
 }

@@ -4,8 +4,6 @@ import { byId } from "./dom.js";
 import { fromHeaders } from "./headers.js";
 import { FIELDS } from "./question.js";
 
-/** @typedef {import("./question.js").Question} Question */
-
 export class Form {
   /** @param {(question: Question) => void} onSubmit */
   constructor(onSubmit) {

@@ -2,8 +2,6 @@
 
 import { nothing } from "./question.js";
 
-/** @typedef {import("./question.js").Question} Question */
-
 const FIELD = /^([!-9;-~]+)[ \t]*:(.*)$/;
 // In brackets what the server saw comes before what the client said, which may be an address, too.
 const SEEN = /\([^()]*\[(?:IPv6:)?([0-9a-f.:]{2,45})\]/i;

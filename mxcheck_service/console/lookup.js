@@ -9,8 +9,6 @@ import { result } from "./result.js";
 import { plural } from "./text.js";
 import { sentence, withWords } from "./words.js";
 
-/** @typedef {import("./question.js").Question} Question */
-
 export class Lookup {
   /**
    * @param {import("./api.js").Api} api

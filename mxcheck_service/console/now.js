@@ -20,7 +20,7 @@ export class Now {
   /** @param {import("./api.js").Api} api */
   constructor(api) {
     this.api = api;
-    this.output = byId("now", HTMLElement);
+    this.output = byId("now-content", HTMLElement);
     this.trouble = el("div", null);
     this.state = el("div", null);
     this.numbers = el("div", { class: "columns" });
@@ -100,10 +100,10 @@ export class Now {
     this.latency.show(history.times, [history.p99_ms, history.p50_ms], latencySummary(history));
     this.verdictNumbers.show(() => history.times.length > 0 && numberTable(
       `Verdicts, each row ${duration(history.step_s)}`, [...KINDS], told(history.times, KINDS.map((kind) => kinds[kind])), count,
-    )); // prettier-ignore
+    ));
     this.latencyNumbers.show(() => numberTable(
       "Latency", ["median", "99th percentile"], told(history.times, [history.p50_ms, history.p99_ms]), milliseconds,
-    )); // prettier-ignore
+    ));
     fill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), outcomes("Probes", hour.probes, verdictInWords));
     fill(this.recent, recent(stats));
   }
@@ -131,7 +131,7 @@ export class Now {
 function numbers() {
   const content = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the plot" });
   const element = el("details", null, el("summary", null, "The numbers"), content);
-  /** @type {() => import("./dom.js").Child} */
+  /** @type {() => Child} */
   let make = () => null;
   const show = () => {
     if (element.open) fill(content, make());
@@ -139,7 +139,7 @@ function numbers() {
   element.addEventListener("toggle", show);
   return {
     element,
-    /** @param {() => import("./dom.js").Child} latest */
+    /** @param {() => Child} latest */
     show(latest) {
       make = latest;
       show();
@@ -157,7 +157,7 @@ function numberTable(caption, head, rows, written) {
   if (!rows.length) return el("p", { class: "quiet" }, "Nothing was counted.");
   return table(caption, ["until", ...head], rows.map(({ time, values }) => [
     clock(time), ...values.map((value) => (value === null ? "–" : written(value))),
-  ])); // prettier-ignore
+  ]));
 }
 
 /** @param {Stats} stats */
@@ -202,14 +202,14 @@ function verdictTable(verdicts) {
 function cacheTable(layers) {
   const rows = Object.entries(layers).map(([layer, { near, redis, miss, error, hit_ratio: ratio }]) => [
     LAYERS[/** @type {"d"} */ (layer)] ?? layer, number(percent(ratio)), ...[near, redis, miss, error].map((value) => number(count(value))),
-  ]); // prettier-ignore
+  ]);
   return counted("Cache", ["layer", "hits", "near", "Redis", "miss", "error"], rows);
 }
 
 /**
  * @param {string} caption
  * @param {Record<string, Record<string, number>>} groups
- * @param {(name: string) => import("./dom.js").Child} written
+ * @param {(name: string) => Child} written
  */
 function outcomes(caption, groups, written) {
   const rows = Object.entries(groups).flatMap(([group, numbers]) =>
@@ -221,7 +221,7 @@ function outcomes(caption, groups, written) {
 /**
  * @param {string} caption
  * @param {string[]} head
- * @param {import("./dom.js").Child[][]} rows
+ * @param {Child[][]} rows
  */
 function counted(caption, head, rows) {
   const content = rows.length ? table(caption, head, rows) : [el("h3", null, caption), el("p", { class: "quiet" }, "None yet.")];
@@ -248,5 +248,5 @@ function recent({ recent: rows }) {
       number(clock(row.time)),
       number(count(row.count)),
     ])),
-  ); // prettier-ignore
+  );
 }

@@ -1,46 +1,6 @@
 /** The trace of a domain as a path: the domain, its hosts by preference, their addresses. */
 
 /**
- * @typedef {object} Entry what a layer of the cache held, or was given by this look-up
- * @property {"d" | "m" | "i"} layer
- * @property {string} key
- * @property {string | null} value null: it was not there
- * @property {number | null} age
- * @property {number | null} left
- * @property {boolean} filled by this look-up
- */
-
-/**
- * @typedef {object} Address
- * @property {string} ip
- * @property {"public" | "local" | "bogon" | null} kind null: nobody looked
- * @property {Entry | null} entry
- * @property {TraceStep | null} probe
- * @property {string} note
- * @property {TraceStep[]} maps
- */
-
-/**
- * @typedef {object} Host
- * @property {string} name
- * @property {number | null} preference null: no MX record names it
- * @property {boolean} reached
- * @property {Entry | null} entry
- * @property {string} note
- * @property {TraceStep[]} maps
- * @property {Address[]} addresses
- */
-
-/**
- * @typedef {object} Path
- * @property {string} domain
- * @property {Entry | null} entry
- * @property {string} note
- * @property {TraceStep[]} maps
- * @property {Host[]} hosts
- */
-
-/**
  * @param {DomainReply} reply
  * @returns {Path}
  */
@@ -78,7 +38,7 @@ export function hostsIn(value) {
   return value.slice(3).split(",").filter(Boolean).map((item) => {
     const colon = item.lastIndexOf(":");
     return [item.slice(0, colon), Number(item.slice(colon + 1))];
-  }); // prettier-ignore
+  });
 }
 
 class Reading {

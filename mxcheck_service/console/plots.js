@@ -10,14 +10,6 @@ const WIDEST_BAR = 8;
 /** @typedef {import("uplot").Options} Options */
 /** @typedef {import("uplot").AlignedData} AlignedData */
 
-/**
- * @typedef {object} Line
- * @property {string} label
- * @property {string} color a custom property of the style, such as `--good`
- * @property {boolean} [filled] down to the bottom
- * @property {number[]} [dash]
- */
-
 export class Plot {
   /**
    * @param {Line[]} lines those drawn first are behind

@@ -2,16 +2,6 @@
 
 export const FIELDS = /** @type {const} */ (["sender", "mime_from", "reply_to", "helo", "client_ip"]);
 
-/**
- * @typedef {object} Question
- * @property {string} sender an address, a domain, or `<>`
- * @property {string} mime_from header values, a line each
- * @property {string} reply_to header values, a line each
- * @property {string} helo
- * @property {string} client_ip
- * @property {boolean} authenticated
- */
-
 /** @returns {Question} */
 export function nothing() {
   return { sender: "", mime_from: "", reply_to: "", helo: "", client_ip: "", authenticated: false };
@@ -75,5 +65,5 @@ export function linkTo(domain) {
 
 /** @param {string} text */
 function lines(text) {
-  return text.split(/[\r\n]+/).map((line) => line.trim()).filter(Boolean); // prettier-ignore
+  return text.split(/[\r\n]+/).map((line) => line.trim()).filter(Boolean);
 }

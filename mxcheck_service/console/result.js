@@ -12,17 +12,6 @@ import { kindOf, sentence } from "./words.js";
 const SOURCES = { from: "envelope sender", reply_to: "Reply-To", mime_from: "From" };
 
 /**
- * @typedef {object} Around what surrounds a result
- * @property {CheckRequest} body that was sent
- * @property {string} endpoint
- * @property {string} link to this look-up
- * @property {boolean} withToken
- * @property {string} done before it
- * @property {import("./tree.js").Purge} purge
- * @property {(reply: CheckReply) => void} fresh
- */
-
-/**
  * @param {CheckReply} reply
  * @param {Around} around
  */

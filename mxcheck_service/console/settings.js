@@ -9,7 +9,7 @@ export class Settings {
   /** @param {import("./api.js").Api} api */
   constructor(api) {
     this.api = api;
-    this.output = byId("settings", HTMLElement);
+    this.output = byId("settings-content", HTMLElement);
     this.report = el("div", { role: "status" });
     this.sections = el("div", null);
     this.maps = el("div", null);
@@ -51,7 +51,7 @@ export class Settings {
       ),
       this.matches,
       this.sections,
-    ); // prettier-ignore
+    );
   }
 
   #draw() {
@@ -136,7 +136,7 @@ function mapTable(maps) {
     el("span", { class: "number" }, count(place.entries)),
     place.age === null ? "never read" : `${duration(place.age)} ago`,
     place.error === null ? "none" : el("strong", { class: "refused" }, place.error),
-  ])); // prettier-ignore
+  ]));
   if (!rows.length) return el("p", { class: "quiet" }, "No map is set.");
   return el(
     "div",

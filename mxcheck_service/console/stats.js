@@ -68,7 +68,7 @@ export function told(times, columns) {
  * @param {Record<string, number>} numbers
  */
 export function ranked(numbers) {
-  return Object.entries(numbers).filter(([, value]) => value > 0).sort(([, one], [, other]) => other - one); // prettier-ignore
+  return Object.entries(numbers).filter(([, value]) => value > 0).sort(([, one], [, other]) => other - one);
 }
 
 /**

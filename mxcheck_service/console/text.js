@@ -2,7 +2,6 @@
 
 // Python's str.isprintable, as mxcheck_service/log.py has it: what controls, hides or turns text, and blanks but the space.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu;
-const LONE_SURROGATE = /\p{Cs}/u;
 
 /**
  * Text with whatever cannot be seen, or changes how the rest is seen, written as an escape.
@@ -22,11 +21,6 @@ export function visible(text) {
 export function asciiJson(value) {
   // What JSON.stringify escapes of its own accord (controls, lone surrogates) is ASCII already.
   return JSON.stringify(value).replace(/[\x7f-\uffff]/g, (char) => `\\u${hex(char.charCodeAt(0), 4)}`);
-}
-
-/** @param {string} text */
-export function isWellFormed(text) {
-  return !LONE_SURROGATE.test(text);
 }
 
 /** @param {number} ms */

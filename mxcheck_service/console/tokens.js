@@ -2,8 +2,6 @@
 
 import { byId } from "./dom.js";
 
-/** @typedef {"user" | "admin"} Who */
-
 const KEY = "mxcheck-token-";
 const TITLE = { user: "A token is needed", admin: "The admin token is needed" };
 const WHICH = {

@@ -6,9 +6,6 @@ import { button, el } from "./dom.js";
 import { pathOf } from "./path.js";
 import { isVerdict } from "./words.js";
 
-/** @typedef {import("./path.js").Entry} Entry */
-/** @typedef {(layer: string, key: string, told: HTMLElement) => void} Purge */
-
 /**
  * @param {DomainReply} reply
  * @param {Purge} purge asked for with an entry, and where to tell what came of it
@@ -26,7 +23,7 @@ export function tree(reply, purge) {
 }
 
 /**
- * @param {import("./path.js").Host} host
+ * @param {Host} host
  * @param {Purge} purge
  */
 function hostItem(host, purge) {
@@ -42,7 +39,7 @@ function hostItem(host, purge) {
 }
 
 /**
- * @param {import("./path.js").Address} address
+ * @param {Address} address
  * @param {Purge} purge
  */
 function addressItem(address, purge) {
@@ -79,7 +76,7 @@ function entryLine(entry, purge) {
   const purging = (value !== null || filled) && button("Purge", () => purge(layer, key, told), {
     class: "small",
     "aria-label": `Purge ${key} from layer ${layer} of the cache`,
-  }); // prettier-ignore
+  });
   return el("p", { class: "entry" }, el("span", null, `cache ${layer}: ${held}`), purging, told);
 }
 

@@ -25,11 +25,11 @@ export function waterfall(reply) {
     legend(LEGEND.filter(([kind]) => used.has(kind))),
     el("ol", { class: "steps" }, rows.map((row) => step(row, total))),
     scale(total),
-  ); // prettier-ignore
+  );
 }
 
 /**
- * @param {import("./bars.js").Row} row
+ * @param {Row} row
  * @param {number} total
  */
 function step(row, total) {

@@ -32,12 +32,8 @@ async def violations(console: Console) -> list[str]:
     for script in (AXE.read_text(), asked):
         reply = await session.send(
             "Runtime.evaluate",
-            {
-                "expression": script,
-                "contextId": world["executionContextId"],
-                "awaitPromise": True,
-                "returnByValue": True,
-            },
+            {"expression": script, "contextId": world["executionContextId"]}
+            | {"awaitPromise": True, "returnByValue": True},
         )
         assert "exceptionDetails" not in reply, reply
     await session.detach()
@@ -58,13 +54,12 @@ async def show(console: Console, view: str) -> None:
         case "settings":
             await expect(console.page.get_by_role("heading", name="improvements")).to_be_visible()
             await console.press("Reload")
-            await expect(console.page.locator("#settings .notice")).to_be_visible()
+            await expect(console.page.locator("#settings-content .notice")).to_be_visible()
         case "token":
             await expect(console.dialog).to_be_visible()
             await console.give_token("wrong")
             await expect(console.dialog.get_by_role("alert")).not_to_be_empty()
-    for summary in await console.page.locator("details:not([open]) > summary:visible").all():
-        await summary.click()
+    await console.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
 
 
 VIEWS: Final = {

@@ -40,8 +40,9 @@ async def test_names_in_dns(console: Console, service: Service) -> None:
     await console.press("Check again, fresh")
     await expect(console.page.locator(".notice.done")).to_be_visible()
     article = console.domain("hostile.test")
-    await expect(article.locator(".steps")).to_contain_text("<script>alert(3)</script>")
-    await expect(article.locator(".tree")).to_contain_text("<script>alert(3)</script>")
+    for place in (".steps", ".tree"):
+        # DNS has a form of its own for what is odd in a name.
+        await expect(article.locator(place)).to_contain_text(r"<script>alert\(3\)</script>.\226\128\174.test")
     await assert_only_text(console)
 
 
@@ -71,7 +72,7 @@ async def test_pasted_headers(console: Console) -> None:
     await console.go()
     await console.page.get_by_text("Paste message headers").click()
     head = (
-        f"From: {HOSTILE} <a@good.test>\nReceived: from {HOSTILE} (x [203.0.113.9]) by y\nReply-To: {HOSTILE}@b.test\n"
+        f"From: {HOSTILE} <a@good.test>\nReceived: from {HOSTILE} (x [203.0.113.9]) by y\nReply-To: {HOSTILE}@b\n"
     )
     await console.page.get_by_label("Headers, as the mail program shows them").fill(head)
     await console.press("Read headers and look up")
@@ -125,7 +126,7 @@ async def test_maps_by_name_place_entry_and_error(open_console: OpenConsole, wor
         await expect(table).to_contain_text("<img src=x onerror=alert(4)>\\u202e/map")
         await expect(table).to_contain_text("alert(8)")
         await console.press("Reload")
-        report = console.page.locator("#settings .notice.failed")
+        report = console.page.locator("#settings-content .notice.failed")
         await expect(report).to_contain_text("<script>alert(7)</script>")
         await assert_only_text(console)
 

@@ -64,7 +64,7 @@ async def test_the_admin_token_is_another_one(open_console: OpenConsole, world: 
 
         await console.page.get_by_role("link", name="Settings").click()
         await console.press("Reload")
-        await expect(console.page.locator("#settings .notice.done")).to_contain_text("Reloaded")
+        await expect(console.page.locator("#settings-content .notice.done")).to_contain_text("Reloaded")
         text = await console.text()
         assert TOKEN not in text
         assert ADMIN not in text
