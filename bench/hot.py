@@ -1,4 +1,5 @@
-"""What a warm check costs, beside a bare aiohttp handler, without the near cache, and with a log line for each check.
+"""What a warm check costs, beside a bare aiohttp handler, without the near cache, without the console, and with a log
+line for each check.
 
     python -m bench.hot [--seconds 4] [--rounds 5] [--json FILE]
 
@@ -19,7 +20,7 @@ from typing import Any
 
 from bench import report
 from bench.load import Cost, Server, cost, same
-from bench.stage import ALL_IN_REDIS, OTHER_CORE, SERVER_CORE, Program, domain, fill, in_turn, on_core
+from bench.stage import ALL_IN_REDIS, OTHER_CORE, QUIET, SERVER_CORE, Program, domain, fill, in_turn, on_core
 from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 
@@ -28,7 +29,8 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "1 domain": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(0)}>", "reply_to": f"b@{domain(0)}"},
     "3 domains": {"sender": f"a@{domain(0)}", "mime_from": f"Jo <jo@{domain(1)}>", "reply_to": f"b@{domain(2)}"},
 }
-NEAR, LOGGED, FAR, BARE = "near cache", "near cache, log at info", "no near cache", "bare aiohttp"
+NEAR, PLAIN, LOGGED = "near cache", "near cache, console off", "near cache, log at info"
+FAR, BARE = "no near cache", "bare aiohttp"
 
 
 def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
@@ -41,7 +43,9 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
         stack.enter_context(on_core(SERVER_CORE))
         settings = ALL_IN_REDIS | {"cache": {"url": redis.url}}
         info = {"server": {"log_level": "info", "log_format": "json"}}
+        off = {"server": QUIET | {"console": False}}
         near = stack.enter_context(Service(settings, name="near"))
+        plain = stack.enter_context(Service(settings | off, name="plain"))
         logged = stack.enter_context(Service(settings | info, name="logged"))
         far = stack.enter_context(Service(settings | {"cache": {"url": redis.url, "near_entries": 0}}, name="far"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -52,7 +56,7 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             fixed = folder / name
             fixed.write_text(json.dumps(reply, separators=(",", ":")))
             bare = stack.enter_context(Program("bare", str(fixed)))
-            servers: dict[str, Server] = {NEAR: near, LOGGED: logged, FAR: far, BARE: bare}
+            servers: dict[str, Server] = {NEAR: near, PLAIN: plain, LOGGED: logged, FAR: far, BARE: bare}
             costs[name] = {server: [] for server in servers}
             for number in range(rounds):
                 for server in in_turn(list(servers), number):

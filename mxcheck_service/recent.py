@@ -50,8 +50,9 @@ class Recent:
         self.take_row(0)
 
     def take_row(self, number: int) -> None:
-        """Publish in this part from now on: this process has become worker `number`."""
+        """Publish in this part from now on: this process has become worker `number`, and goes on where it was left."""
         self._part = self._parts[number]
+        self._own.update(((known.domain, known.source, known.verdict), known) for known in self._part.read())
 
     def saw(self, result: DomainResult) -> None:
         """Take in a verdict."""

@@ -315,6 +315,7 @@ def without_times(reply: dict[str, Any]) -> dict[str, Any]:
         for step in domain["trace"]:
             assert step.pop("at_ms") >= 0
             step.pop("connect_ms", None)
+            assert (step.pop("took_ms", None) is None) is (step["step"] in ("ip_class", "verdict"))
     return reply
 
 

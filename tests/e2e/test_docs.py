@@ -30,7 +30,8 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WALK = ROOT / "docs" / "operations.md"
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TIMES = re.compile(
-    r'("(?:time_ms|time_real|at_ms|age_s|left_s)": )[\d.]+|[\d.]+(?= ms\b)|[\d.]+(?= s(?:, | old))|[\d,]+(?= lines/s)'
+    r'("(?:time_ms|time_real|at_ms|took_ms|age_s|left_s)": |took_ms=)[\d.]+'
+    r"|[\d.]+(?= ms\b)|[\d.]+(?= s(?:, | old))|[\d,]+(?= lines/s)"
 )
 
 

@@ -87,6 +87,16 @@ def test_workers_tell_of_each_other_what_is_published() -> None:
     assert domains(bench.one.latest()) == ["d.test", "c.test", "b.test"], "the latest of all, no more than one may keep"
 
 
+def test_who_follows_a_worker_goes_on_where_that_left() -> None:
+    bench = Bench()
+    bench.other.saw(result("b.test"))
+    bench.other.publish()
+    bench.one.take_row(1)
+    bench.one.saw(result("b.test"))
+    bench.one.publish()
+    assert [(complaint.domain, complaint.times) for complaint in bench.one.latest()] == [("b.test", 2)]
+
+
 def test_what_is_being_written_is_not_read() -> None:
     bench = Bench()
     bench.other.saw(result("b.test"))

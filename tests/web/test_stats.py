@@ -10,6 +10,7 @@ from aiohttp import hdrs
 from tests.lab import dns_behaviours as dns
 from tests.lab.dnsd import DnsServer
 from tests.lab.openapi import Interface
+from tests.lab.redis import RedisServer
 from tests.web.conftest import Client, StartService
 
 
@@ -58,6 +59,14 @@ async def test_it_tells_what_became_of_checks(client: Client) -> None:
     assert lengths == {len(counts) for counts in history["verdicts"].values()}
     assert history["times"] == sorted(history["times"])
     assert history["times"][-1] == pytest.approx(time.time(), abs=60)
+
+
+async def test_what_redis_knows_is_a_hit(start: StartService, redis_server: RedisServer) -> None:
+    redis_server.ask_all([("SET", "rmx:d:known.test", "null")])
+    client = await start(cache={"url": redis_server.url})
+    await check(client, "a@known.test")
+    reads = (await stats(client))["hour"]["cache"]["d"]
+    assert (reads["near"], reads["redis"], reads["hit_ratio"]) == (0, 1, 1.0)
 
 
 async def test_the_latest_verdicts_that_were_not_good(client: Client) -> None:
