@@ -27,20 +27,13 @@ export class Api {
     this.tokens = tokens;
   }
 
-  /**
-   * @param {CheckRequest} body
-   * @param {AbortSignal} signal
-   * @returns {Promise<CheckReply>}
-   */
+  /** @param {CheckRequest} body @param {AbortSignal} signal @returns {Promise<CheckReply>} */
   check(body, signal) {
     const headers = { "Content-Type": "application/json" };
     return this.#json("v1/check?explain=1", "user", { method: "POST", headers, body: JSON.stringify(body), signal });
   }
 
-  /**
-   * @param {AbortSignal} signal
-   * @returns {Promise<Stats>}
-   */
+  /** @param {AbortSignal} signal @returns {Promise<Stats>} */
   stats(signal) {
     return this.#json("v1/stats", "user", { signal });
   }
@@ -60,19 +53,12 @@ export class Api {
     return this.#json("-/reload", "admin", { method: "POST" });
   }
 
-  /**
-   * @param {string} layer
-   * @param {string} key
-   */
+  /** @param {string} layer @param {string} key */
   async purge(layer, key) {
     await this.#ask(`v1/cache/${layer}/${encodeURIComponent(key)}`, "admin", { method: "DELETE" });
   }
 
-  /**
-   * @param {string} path
-   * @param {Who | "nobody"} who
-   * @param {RequestInit} options
-   */
+  /** @param {string} path @param {Who | "nobody"} who @param {RequestInit} options */
   async #json(path, who, options) {
     const response = await this.#ask(path, who, options);
     try {
@@ -102,11 +88,7 @@ export class Api {
   }
 }
 
-/**
- * @param {string} path
- * @param {string | null} token
- * @param {RequestInit} options
- */
+/** @param {string} path @param {string | null} token @param {RequestInit} options */
 async function send(path, token, options) {
   const headers = new Headers(options.headers);
   // Octets, as the service reads them; a header takes no other characters.
@@ -131,10 +113,7 @@ async function failure(response) {
   return new Failure([`${status} ${what}`.trim(), ...wrong].join("; "), advice(status, response.headers.get("Retry-After")), status, problem);
 }
 
-/**
- * @param {number} status
- * @param {string | null} after seconds
- */
+/** @param {number} status @param {string | null} after seconds */
 function advice(status, after) {
   if (status === 503) return `Try again in ${/^\d+$/.test(after ?? "") ? after : "a few"} s.`;
   if (status === 422) return "Mend what is named, and look up again.";

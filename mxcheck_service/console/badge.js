@@ -5,18 +5,12 @@ import { kindOf, short } from "./words.js";
 
 const SHAPES = { good: "✓", bad: "✕", unknown: "?", neutral: "–" };
 
-/**
- * @param {string} verdict
- * @param {string} text
- */
+/** @param {string} verdict @param {string} text */
 export function badge(verdict, text) {
   return labelled(kindOf(verdict), text);
 }
 
-/**
- * @param {Kind} kind
- * @param {string} text
- */
+/** @param {Kind} kind @param {string} text */
 export function labelled(kind, text) {
   return el("span", { class: "badge", "data-kind": kind }, shape(kind), text);
 }

@@ -2,10 +2,7 @@
 
 import { duration, milliseconds } from "./text.js";
 
-/**
- * @param {DomainReply} reply
- * @returns {{total: number, rows: Row[]}}
- */
+/** @param {DomainReply} reply */
 export function barsOf(reply) {
   const rows = (reply.trace ?? []).map(row);
   const total = Math.max(reply.time_ms, ...rows.map((each) => each.end), 0.001);
@@ -13,10 +10,7 @@ export function barsOf(reply) {
   return { total, rows: rows.sort((one, other) => one.start - other.start) };
 }
 
-/**
- * @param {TraceStep} step
- * @returns {Row}
- */
+/** @param {TraceStep} step */
 function row(step) {
   const end = step.at_ms;
   const start = Math.max(0, end - (step.took_ms ?? 0));
@@ -25,12 +19,7 @@ function row(step) {
   return { name, detail, lines, time: times(step, start, segments), segments, start, end };
 }
 
-/**
- * @param {TraceStep} step
- * @param {number} start
- * @param {number} end
- * @returns {Segment[]}
- */
+/** @param {TraceStep} step @param {number} start @param {number} end */
 function parts(step, start, end) {
   if (step.step !== "probe") return [{ kind: step.step, from: start, to: end }];
   if (typeof step.connect_ms !== "number") return [{ kind: "connect", from: start, to: end }];
@@ -38,11 +27,7 @@ function parts(step, start, end) {
   return [{ kind: "connect", from: start, to: connected }, { kind: "banner", from: connected, to: end }];
 }
 
-/**
- * @param {TraceStep} step
- * @param {number} start
- * @param {Segment[]} segments
- */
+/** @param {TraceStep} step @param {number} start @param {Segment[]} segments */
 function times(step, start, segments) {
   if (!segments.length) return `at ${milliseconds(step.at_ms)}`;
   const told = segments.map((part) => milliseconds(part.to - part.from));
@@ -50,10 +35,7 @@ function times(step, start, segments) {
   return `${took}, from ${milliseconds(start)}`;
 }
 
-/**
- * @param {TraceStep} step
- * @returns {{name: string, detail: string, lines: string[]}}
- */
+/** @param {TraceStep} step */
 function described(step) {
   const plain = (/** @type {string} */ name, /** @type {string} */ detail) => ({ name, detail, lines: [] });
   switch (step.step) {

@@ -2,10 +2,7 @@
 
 import { button, el, fill } from "./dom.js";
 
-/**
- * @param {string} label
- * @param {string} text
- */
+/** @param {string} label @param {string} text */
 export function copyButton(label, text) {
   const told = el("span", { role: "status", class: "quiet" });
   const copy = async () => {
@@ -14,10 +11,7 @@ export function copyButton(label, text) {
   return el("span", { class: "copy" }, button(label, () => void copy()), told);
 }
 
-/**
- * @param {string} text
- * @returns {Promise<boolean>}
- */
+/** @param {string} text */
 async function copied(text) {
   // Over plain HTTP there is no clipboard but the old way to it, and that is how many reach the service.
   if (!navigator.clipboard) return copiedBySelection(text);

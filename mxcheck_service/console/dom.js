@@ -14,7 +14,6 @@ const ATTRIBUTES = new Set([
  * @param {T} tag
  * @param {Record<string, string | null | undefined | false> | null} attributes those without a value are left out
  * @param {...(Child | Child[])} children
- * @returns {HTMLElementTagNameMap[T]}
  */
 export function el(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -51,7 +50,6 @@ export function fill(element, ...children) {
  * @template {HTMLElement} T
  * @param {string} id
  * @param {new () => T} kind
- * @returns {T}
  */
 export function byId(id, kind) {
   const element = document.getElementById(id);
@@ -59,15 +57,21 @@ export function byId(id, kind) {
   return element;
 }
 
-/**
- * @param {string} label
- * @param {() => void} onClick
- * @param {Record<string, string | null>} [attributes]
- */
+/** @param {string} label @param {() => void} onClick @param {Record<string, string | null>} [attributes] */
 export function button(label, onClick, attributes = {}) {
   const made = el("button", { type: "button", ...attributes }, label);
   made.addEventListener("click", onClick);
   return made;
+}
+
+/** @param {...Child} children */
+export function quiet(...children) {
+  return el("span", { class: "quiet" }, children);
+}
+
+/** @param {...Child} children */
+export function quietLine(...children) {
+  return el("p", { class: "quiet" }, children);
 }
 
 /**
@@ -94,6 +98,15 @@ function heading(text) {
 }
 
 /**
+ * Room for what may be wider than the page; the keyboard can scroll it, too.
+ * @param {string} label
+ * @param {...Child} children
+ */
+export function scrollable(label, ...children) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, children);
+}
+
+/**
  * Say something to those who listen to the page instead of looking at it.
  * @param {string} message
  */
@@ -101,10 +114,7 @@ export function announce(message) {
   byId("announcement", HTMLElement).textContent = visible(message);
 }
 
-/**
- * @param {(Child | Child[])[]} children
- * @returns {Node[]}
- */
+/** @param {(Child | Child[])[]} children */
 function nodes(children) {
   return children.flat().filter((child) => child instanceof Node || typeof child === "string").map((child) =>
     typeof child === "string" ? document.createTextNode(visible(child)) : /** @type {Node} */ (child));

@@ -26,7 +26,6 @@ export class Form {
     });
   }
 
-  /** @returns {Question} */
   question() {
     const texts = FIELDS.map((name) => [name, field(name).value]);
     return { ...Object.fromEntries(texts), authenticated: byId("authenticated", HTMLInputElement).checked };

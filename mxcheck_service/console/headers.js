@@ -12,7 +12,6 @@ const LOOPBACK = /^(127\.|::1$)/;
 /**
  * The header fields of a message, in order: names in lower case, values unfolded. Reading ends with the body.
  * @param {string} text
- * @returns {{name: string, value: string}[]}
  */
 export function fields(text) {
   /** @type {{name: string, value: string}[]} */
@@ -33,7 +32,6 @@ export function fields(text) {
 /**
  * What the headers tell of sender and client.
  * @param {string} text
- * @returns {Question | null} null: nothing in it tells anything
  */
 export function fromHeaders(text) {
   const found = fields(text);

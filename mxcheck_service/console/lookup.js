@@ -1,6 +1,6 @@
 /** The view that looks a sender up: asks, shows what came of it, and asks again. */
 
-import { announce, byId, el, fill } from "./dom.js";
+import { announce, byId, fill, quietLine } from "./dom.js";
 import { failureBox, inWords } from "./failure.js";
 import { Form } from "./form.js";
 import { entriesOf } from "./path.js";
@@ -10,10 +10,7 @@ import { plural } from "./text.js";
 import { sentence, withWords } from "./words.js";
 
 export class Lookup {
-  /**
-   * @param {import("./api.js").Api} api
-   * @param {(query: string) => void} goTo changes the address of the page
-   */
+  /** @param {import("./api.js").Api} api @param {(query: string) => void} goTo changes the address of the page */
   constructor(api, goTo) {
     this.api = api;
     this.output = byId("result", HTMLElement);
@@ -45,10 +42,7 @@ export class Lookup {
     return isEmpty(question) ? "Look up" : question.sender || question.mime_from || question.reply_to || question.helo;
   }
 
-  /**
-   * @param {Question} question
-   * @param {(query: string) => void} goTo
-   */
+  /** @param {Question} question @param {(query: string) => void} goTo */
   submit(question, goTo) {
     if (isEmpty(question)) {
       this.form.complain("Enter an address or a domain, or paste headers.");
@@ -73,7 +67,7 @@ export class Lookup {
     const running = (this.running = new AbortController());
     this.output.setAttribute("aria-busy", "true");
     announce("Looking up.");
-    if (!this.output.hasChildNodes()) fill(this.output, el("p", { class: "quiet" }, "Looking up…"));
+    if (!this.output.hasChildNodes()) fill(this.output, quietLine("Looking up…"));
     const body = toBody(question);
     try {
       const done = first ? await first() : "";
@@ -87,15 +81,12 @@ export class Lookup {
     } finally {
       if (this.running === running) {
         this.output.removeAttribute("aria-busy");
-        if (focus) this.output.querySelector("h2")?.focus();
+        if (focus) /** @type {HTMLElement | null} */ (this.output.querySelector("h2, .failed"))?.focus();
       }
     }
   }
 
-  /**
-   * @param {Question} question
-   * @param {CheckRequest} body
-   */
+  /** @param {Question} question @param {CheckRequest} body */
   #around(question, body) {
     const url = new URL(toQuery(question), document.baseURI);
     url.hash = "";
@@ -121,11 +112,7 @@ export class Lookup {
     return `Checked anew, ${plural(entries.length, "entry", "entries")} of the cache purged first`;
   }
 
-  /**
-   * @param {string} layer
-   * @param {string} key
-   * @param {HTMLElement} told
-   */
+  /** @param {string} layer @param {string} key @param {HTMLElement} told */
   async #purge(layer, key, told) {
     try {
       await this.api.purge(layer, key);

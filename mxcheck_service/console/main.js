@@ -22,7 +22,6 @@ const lookup = new Lookup(api, (query) => {
 });
 let shown = "";
 
-/** @returns {(typeof VIEWS)[number]} */
 function wanted() {
   const name = location.hash.slice(1);
   return name === "now" || name === "settings" ? name : "lookup";

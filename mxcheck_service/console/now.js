@@ -2,19 +2,18 @@
 
 import { labelled, verdictInWords } from "./badge.js";
 import { Failure } from "./api.js";
-import { byId, el, fill, table } from "./dom.js";
+import { byId, el, fill, quietLine, scrollable, table } from "./dom.js";
 import { failureBox } from "./failure.js";
 import { KINDS } from "./kinds.js";
 import { Plot } from "./plots.js";
 import { linkTo } from "./question.js";
 import { byKind, latencySummary, ranked, stacked, told, verdictSummary } from "./stats.js";
 import { clock, count, duration, milliseconds, percent } from "./text.js";
-import { kindOf, withWords } from "./words.js";
+import { kindOf, sourceName, withWords } from "./words.js";
 
 const EVERY_MS = 5000;
 const COMPONENTS = { cache: "Cache (Redis)", resolver: "Resolver", egress: "Way out to mail hosts" };
 const LAYERS = { d: "domains", m: "hosts", i: "addresses" };
-const SOURCES = { from: "envelope", reply_to: "Reply-To", mime_from: "From" };
 
 export class Now {
   /** @param {import("./api.js").Api} api */
@@ -35,8 +34,8 @@ export class Now {
       [{ label: "99th percentile", color: "--unknown", dash: [5, 3] }, { label: "median", color: "--accent" }],
       milliseconds,
     );
-    this.verdictNumbers = numbers();
-    this.latencyNumbers = numbers();
+    this.verdictNumbers = numbers("Verdicts");
+    this.latencyNumbers = numbers("Latency");
     /** @type {Record<Kind, Column> | null} */
     this.byKind = null;
     /** @type {Stats | null} */
@@ -127,9 +126,12 @@ export class Now {
   }
 }
 
-/** Numbers behind a plot, made only while somebody looks at them. */
-function numbers() {
-  const content = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Numbers of the plot" });
+/**
+ * Numbers behind a plot, made only while somebody looks at them.
+ * @param {string} of
+ */
+function numbers(of) {
+  const content = scrollable(`${of}, numbers`);
   const element = el("details", null, el("summary", null, "The numbers"), content);
   /** @type {() => Child} */
   let make = () => null;
@@ -154,7 +156,7 @@ function numbers() {
  * @param {(value: number) => string} written
  */
 function numberTable(caption, head, rows, written) {
-  if (!rows.length) return el("p", { class: "quiet" }, "Nothing was counted.");
+  if (!rows.length) return quietLine("Nothing was counted.");
   return table(caption, ["until", ...head], rows.map(({ time, values }) => [
     clock(time), ...values.map((value) => (value === null ? "–" : written(value))),
   ]));
@@ -176,11 +178,7 @@ function tiles({ hour, in_flight: inFlight, workers }) {
   );
 }
 
-/**
- * @param {string} name
- * @param {string} value
- * @param {string} more
- */
+/** @param {string} name @param {string} value @param {string} more */
 function tile(name, value, more) {
   return el("div", null, el("dt", null, name), el("dd", { class: "figure" }, value), more ? el("dd", { class: "quiet" }, more) : null);
 }
@@ -218,13 +216,9 @@ function outcomes(caption, groups, written) {
   return counted(caption, [caption === "DNS" ? "type" : "family", "outcome", "count"], rows);
 }
 
-/**
- * @param {string} caption
- * @param {string[]} head
- * @param {Child[][]} rows
- */
+/** @param {string} caption @param {string[]} head @param {Child[][]} rows */
 function counted(caption, head, rows) {
-  const content = rows.length ? table(caption, head, rows) : [el("h3", null, caption), el("p", { class: "quiet" }, "None yet.")];
+  const content = rows.length ? table(caption, head, rows) : [el("h3", null, caption), quietLine("None yet.")];
   return el("div", { class: "counted" }, content);
 }
 
@@ -235,16 +229,15 @@ function number(text) {
 
 /** @param {Stats} stats */
 function recent({ recent: rows }) {
-  if (rows === null) return el("p", { class: "quiet" }, "They are not kept: the settings turn it off.");
-  if (!rows.length) return el("p", { class: "quiet" }, "None so far.");
-  return el(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Last verdicts that were not good" },
+  if (rows === null) return quietLine("They are not kept: the settings turn it off.");
+  if (!rows.length) return quietLine("None so far.");
+  return scrollable(
+    "Last verdicts that were not good",
     table("The newest first", ["domain*", "verdict*", "host*", "from", "last", "times"], rows.map((row) => [
       el("a", { href: linkTo(row.domain), "data-key": `recent ${row.domain} ${row.source}` }, row.domain),
       verdictInWords(row.verdict),
       row.host,
-      SOURCES[/** @type {"from"} */ (row.source)] ?? row.source,
+      sourceName(row.source),
       number(clock(row.time)),
       number(count(row.count)),
     ])),

@@ -1,9 +1,6 @@
 /** The trace of a domain as a path: the domain, its hosts by preference, their addresses. */
 
-/**
- * @param {DomainReply} reply
- * @returns {Path}
- */
+/** @param {DomainReply} reply @returns {Path} */
 export function pathOf(reply) {
   return new Reading(reply).path();
 }
@@ -79,11 +76,7 @@ class Reading {
     return own || addressesIn(cached ?? "") ? [[this.domain, null]] : [];
   }
 
-  /**
-   * @param {string} name
-   * @param {number | null} preference
-   * @returns {Host}
-   */
+  /** @param {string} name @param {number | null} preference @returns {Host} */
   host(name, preference) {
     const implicit = preference === null;
     const asked = this.of("dns").filter((step) => step.question === name && step.type !== "MX");
@@ -95,11 +88,7 @@ class Reading {
     return { name, preference, reached, entry, note: answers(asked.filter((step) => !Array.isArray(step.answer))), maps: this.maps(name), addresses };
   }
 
-  /**
-   * @param {string} name
-   * @param {string | null | undefined} cached
-   * @param {TraceStep[]} asked
-   */
+  /** @param {string} name @param {string | null | undefined} cached @param {TraceStep[]} asked */
   addresses(name, cached, asked) {
     const fresh = asked.flatMap((step) => (Array.isArray(step.answer) ? step.answer : []));
     const found = fresh.length ? fresh : addressesIn(cached ?? "") ?? [];
@@ -107,10 +96,7 @@ class Reading {
     return found.length || this.kind(name) === null ? [...new Set(found)] : [name];
   }
 
-  /**
-   * @param {string} ip
-   * @returns {Address}
-   */
+  /** @param {string} ip @returns {Address} */
   address(ip) {
     const probe = this.of("probe").findLast((step) => step.ip === ip) ?? null;
     const lock = this.of("lock").findLast((step) => step.ip === ip);
@@ -134,12 +120,7 @@ class Reading {
     return null;
   }
 
-  /**
-   * @param {"d" | "m" | "i"} layer
-   * @param {string} key
-   * @param {boolean} filled
-   * @returns {Entry | null}
-   */
+  /** @param {"d" | "m" | "i"} layer @param {string} key @param {boolean} filled @returns {Entry | null} */
   entry(layer, key, filled) {
     const step = this.cached.get(`${layer}/${key}`);
     if (!step) return null;

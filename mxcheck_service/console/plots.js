@@ -31,11 +31,7 @@ export class Plot {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
   }
 
-  /**
-   * @param {number[]} times
-   * @param {(number | null)[][]} columns one for each line
-   * @param {string} summary
-   */
+  /** @param {number[]} times @param {(number | null)[][]} columns one for each line @param {string} summary */
   show(times, columns, summary) {
     this.data = [times, ...columns];
     this.picture.setAttribute("aria-label", summary);
@@ -57,10 +53,7 @@ export class Plot {
     this.drawn = new window.uPlot(this.#options(width), this.data, this.picture);
   }
 
-  /**
-   * @param {number} width
-   * @returns {Options}
-   */
+  /** @param {number} width @returns {Options} */
   #options(width) {
     const style = getComputedStyle(document.documentElement);
     const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
@@ -109,19 +102,12 @@ export class Plot {
     }
   }
 
-  /**
-   * @param {number} line
-   * @param {number} at
-   * @returns {number | null | undefined}
-   */
+  /** @param {number} line @param {number} at @returns {number | null | undefined} */
   valueAt(line, at) {
     return this.data?.[line + 1]?.[at];
   }
 
-  /**
-   * @param {Line} line
-   * @param {number} at
-   */
+  /** @param {Line} line @param {number} at */
   #entry(line, at) {
     const swatch = el("span", { class: line.dash ? "swatch dashed" : "swatch" });
     swatch.style.setProperty("--color", `var(${line.color})`);

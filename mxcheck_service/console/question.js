@@ -2,7 +2,6 @@
 
 export const FIELDS = /** @type {const} */ (["sender", "mime_from", "reply_to", "helo", "client_ip"]);
 
-/** @returns {Question} */
 export function nothing() {
   return { sender: "", mime_from: "", reply_to: "", helo: "", client_ip: "", authenticated: false };
 }
@@ -12,10 +11,7 @@ export function isEmpty(question) {
   return FIELDS.every((name) => !question[name].trim());
 }
 
-/**
- * @param {string} search such as `?sender=a%40b.example`
- * @returns {Question}
- */
+/** @param {string} search such as `?sender=a%40b.example` */
 export function fromQuery(search) {
   const query = new URLSearchParams(search);
   const question = nothing();
@@ -24,10 +20,7 @@ export function fromQuery(search) {
   return question;
 }
 
-/**
- * @param {Question} question
- * @returns {string} with its question mark
- */
+/** @param {Question} question */
 export function toQuery(question) {
   const query = new URLSearchParams();
   for (const name of FIELDS) for (const line of lines(question[name])) query.append(name, line);
@@ -38,7 +31,6 @@ export function toQuery(question) {
 /**
  * The body of `POST /v1/check`. A domain is asked about as its postmaster would be, as `mxcheck check` does.
  * @param {Question} question
- * @returns {CheckRequest}
  */
 export function toBody(question) {
   /** @type {CheckRequest} */

@@ -24,10 +24,7 @@ export function reloadReport(done) {
   );
 }
 
-/**
- * @param {string} title
- * @param {string[]} items
- */
+/** @param {string} title @param {string[]} items */
 function list(title, items) {
   if (!items.length) return null;
   return el("div", null, el("p", null, el("strong", null, title)), el("ul", null, items.map((item) => el("li", null, item))));

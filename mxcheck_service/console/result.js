@@ -3,18 +3,13 @@
 import { badge, labelled } from "./badge.js";
 import { copyButton } from "./copy.js";
 import { curlLine } from "./curl.js";
-import { button, el, table } from "./dom.js";
+import { button, el, quiet, quietLine, scrollable, table } from "./dom.js";
 import { milliseconds, plural, signed } from "./text.js";
 import { tree } from "./tree.js";
 import { waterfall } from "./waterfall.js";
-import { kindOf, sentence } from "./words.js";
+import { kindOf, sentence, sourceName } from "./words.js";
 
-const SOURCES = { from: "envelope sender", reply_to: "Reply-To", mime_from: "From" };
-
-/**
- * @param {CheckReply} reply
- * @param {Around} around
- */
+/** @param {CheckReply} reply @param {Around} around */
 export function result(reply, around) {
   return el(
     "div",
@@ -57,15 +52,12 @@ function summary(reply) {
     { class: "summary" },
     labelled(against ? "bad" : "good", reply.action),
     el("span", null, "score ", el("strong", null, signed(reply.score))),
-    el("span", { class: "quiet" }, milliseconds(reply.time_real * 1000)),
+    quiet(milliseconds(reply.time_real * 1000)),
     reply.messages.smtp_message ? el("span", null, `“${reply.messages.smtp_message}”`) : null,
   );
 }
 
-/**
- * @param {CheckReply} reply
- * @param {Around} around
- */
+/** @param {CheckReply} reply @param {Around} around */
 function actions(reply, around) {
   const line = curlLine(around.endpoint, around.body, around.withToken);
   return el(
@@ -95,12 +87,8 @@ function symbols(reply) {
     el("span", { class: "number" }, weight(symbol)),
     symbol.description,
   ]);
-  if (!rows.length) return el("p", { class: "quiet" }, "No symbols.");
-  return el(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Symbols" },
-    table("Symbols", ["symbol*", "score", "weight", "meaning*"], rows),
-  );
+  if (!rows.length) return quietLine("No symbols.");
+  return scrollable("Symbols", table("Symbols", ["symbol*", "score", "weight", "meaning*"], rows));
 }
 
 /** @param {SymbolReply} symbol */
@@ -115,7 +103,7 @@ function weight(symbol) {
  */
 function article(domain, around, alone) {
   const facts = [
-    `from the ${SOURCES[domain.source] ?? domain.source}`,
+    `from the ${sourceName(domain.source)}`,
     domain.cached ? "verdict from the cache" : "looked up just now",
     milliseconds(domain.time_ms),
   ];
@@ -123,7 +111,7 @@ function article(domain, around, alone) {
     "article",
     { "aria-label": domain.domain, "data-kind": kindOf(domain.verdict) },
     el("h3", null, badge(domain.verdict, domain.verdict), " ", alone ? domain.domain : sentence(domain)),
-    el("p", { class: "quiet" }, facts.join(" · ")),
+    quietLine(facts.join(" · ")),
     el("h4", null, "Path"),
     tree(domain, around.purge),
     el("h4", null, "What took how long"),

@@ -1,6 +1,6 @@
 /** The view of settings and maps in use, and the button that reads them again. */
 
-import { byId, button, el, fill, table } from "./dom.js";
+import { button, byId, el, fill, quiet, quietLine, scrollable, table } from "./dom.js";
 import { failureBox } from "./failure.js";
 import { reloadReport } from "./reload.js";
 import { count, duration, plural } from "./text.js";
@@ -38,7 +38,7 @@ export class Settings {
     fill(
       this.output,
       el("div", { class: "row" }, button("Reload", () => void this.#reload(), { "data-key": "reload" }),
-        el("span", { class: "quiet" }, "reads the settings file, the environment and every map again")),
+        quiet("reads the settings file, the environment and every map again")),
       this.report,
       el("h2", null, "Maps"),
       this.maps,
@@ -71,7 +71,7 @@ export class Settings {
   }
 
   async #reload() {
-    fill(this.report, el("p", { class: "quiet" }, "Reloading…"));
+    fill(this.report, quietLine("Reloading…"));
     try {
       const done = await this.api.reload();
       await this.show();
@@ -88,10 +88,7 @@ export class Settings {
   }
 }
 
-/**
- * @param {Record<string, unknown>} settings
- * @returns {{title: string, rows: {name: string, value: string}[]}[]}
- */
+/** @param {Record<string, unknown>} settings */
 export function sectionsOf(settings) {
   const sections = Object.entries(settings).map(([title, content]) => {
     const inside = content !== null && typeof content === "object" && !Array.isArray(content);
@@ -111,11 +108,7 @@ function written(value) {
   return value === null ? "not set" : JSON.stringify(value);
 }
 
-/**
- * @param {string} title
- * @param {{name: string, value: string}[]} rows
- * @param {Set<string>} changed
- */
+/** @param {string} title @param {{name: string, value: string}[]} rows @param {Set<string>} changed */
 function section(title, rows, changed) {
   const items = rows.map(({ name, value }) =>
     el(
@@ -137,10 +130,6 @@ function mapTable(maps) {
     place.age === null ? "never read" : `${duration(place.age)} ago`,
     place.error === null ? "none" : el("strong", { class: "refused" }, place.error),
   ]));
-  if (!rows.length) return el("p", { class: "quiet" }, "No map is set.");
-  return el(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Maps" },
-    table("By setting and place", ["map", "place*", "entries", "found good", "last error*"], rows),
-  );
+  if (!rows.length) return quietLine("No map is set.");
+  return scrollable("Maps", table("By setting and place", ["map", "place*", "entries", "found good", "last error*"], rows));
 }

@@ -71,11 +71,7 @@ export function ranked(numbers) {
   return Object.entries(numbers).filter(([, value]) => value > 0).sort(([, one], [, other]) => other - one);
 }
 
-/**
- * @param {Column[]} columns
- * @param {number | null} checks of the step; null: nobody counted
- * @param {number} at
- */
+/** @param {Column[]} columns @param {number | null} checks of the step; null: nobody counted @param {number} at */
 function sum(columns, checks, at) {
   const known = columns.map((column) => column[at]).filter((value) => typeof value === "number");
   return known.length || checks !== null ? known.reduce((one, other) => one + other, 0) : null;

@@ -53,11 +53,7 @@ export function count(value) {
   return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/**
- * @param {number} value
- * @param {string} one such as "time"
- * @param {string} [many]
- */
+/** @param {number} value @param {string} one such as "time" @param {string} [many] */
 export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
@@ -75,10 +71,7 @@ export function signed(score) {
   return score > 0 ? `+${text}` : text.replace("-", "−");
 }
 
-/**
- * @param {number} code
- * @param {number} digits
- */
+/** @param {number} code @param {number} digits */
 function hex(code, digits) {
   return code.toString(16).padStart(digits, "0");
 }

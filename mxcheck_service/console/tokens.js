@@ -52,11 +52,7 @@ export class Tokens {
     }
   }
 
-  /**
-   * @param {Who} who
-   * @param {boolean} again one that was entered for this was refused
-   * @returns {Promise<boolean>}
-   */
+  /** @param {Who} who @param {boolean} again one that was entered for this was refused */
   #dialog(who, again) {
     const dialog = byId("token-dialog", HTMLDialogElement);
     const input = byId("token", HTMLInputElement);

@@ -2,7 +2,7 @@
 
 import { verdictInWords } from "./badge.js";
 import { lifetime } from "./bars.js";
-import { button, el } from "./dom.js";
+import { button, el, quiet } from "./dom.js";
 import { pathOf } from "./path.js";
 import { isVerdict } from "./words.js";
 
@@ -22,26 +22,20 @@ export function tree(reply, purge) {
   return el("ul", { class: "tree" }, root);
 }
 
-/**
- * @param {Host} host
- * @param {Purge} purge
- */
+/** @param {Host} host @param {Purge} purge */
 function hostItem(host, purge) {
   const rank = host.preference === null ? "no MX record, the domain's own addresses" : `preference ${host.preference}`;
   const state = host.reached ? note(host.note) : el("span", { class: "tag" }, "never reached");
   return el(
     "li",
     { class: host.reached ? null : "unreached" },
-    el("p", { class: "node" }, el("strong", null, host.name), el("span", { class: "quiet" }, rank), state, maps(host.maps)),
+    el("p", { class: "node" }, el("strong", null, host.name), quiet(rank), state, maps(host.maps)),
     entryLine(host.entry, purge),
     host.addresses.length > 0 && el("ul", null, host.addresses.map((address) => addressItem(address, purge))),
   );
 }
 
-/**
- * @param {Address} address
- * @param {Purge} purge
- */
+/** @param {Address} address @param {Purge} purge */
 function addressItem(address, purge) {
   const { entry, probe } = address;
   const cached = entry?.value && isVerdict(entry.value) ? entry.value : null;
@@ -55,7 +49,7 @@ function addressItem(address, purge) {
       el("strong", null, address.ip),
       address.kind && el("span", { class: "tag" }, address.kind),
       verdict && verdictInWords(verdict),
-      verdict && el("span", { class: "quiet" }, probe ? "probed just now" : "cached verdict"),
+      verdict && quiet(probe ? "probed just now" : "cached verdict"),
       note(address.note),
       maps(address.maps),
     ),
@@ -82,7 +76,7 @@ function entryLine(entry, purge) {
 
 /** @param {string} text */
 function note(text) {
-  return text ? el("span", { class: "quiet" }, text) : null;
+  return text ? quiet(text) : null;
 }
 
 /** @param {TraceStep[]} steps */

@@ -1,7 +1,7 @@
 /** Draws what took how long: a row for each step, its time in words, and a bar. */
 
 import { barsOf } from "./bars.js";
-import { el } from "./dom.js";
+import { el, quietLine } from "./dom.js";
 import { milliseconds } from "./text.js";
 
 const LEGEND = [
@@ -17,7 +17,7 @@ const THINNEST = 0.4; // percent, or nobody sees it
 /** @param {DomainReply} reply */
 export function waterfall(reply) {
   const { total, rows } = barsOf(reply);
-  if (!rows.length) return el("p", { class: "quiet" }, "No steps were told.");
+  if (!rows.length) return quietLine("No steps were told.");
   const used = new Set(rows.flatMap((row) => row.segments.map((part) => part.kind)));
   return el(
     "div",
@@ -28,10 +28,7 @@ export function waterfall(reply) {
   );
 }
 
-/**
- * @param {Row} row
- * @param {number} total
- */
+/** @param {Row} row @param {number} total */
 function step(row, total) {
   const track = el("span", { class: "track", "aria-hidden": "true" });
   for (const part of row.segments) track.append(bar(part.kind, part.from, part.to, total));
@@ -51,12 +48,7 @@ function step(row, total) {
   );
 }
 
-/**
- * @param {string} kind
- * @param {number} from
- * @param {number} to
- * @param {number} total
- */
+/** @param {string} kind @param {number} from @param {number} to @param {number} total */
 function bar(kind, from, to, total) {
   const drawn = el("span", { class: "bar", "data-kind": kind });
   const width = Math.max(THINNEST, (100 * (to - from)) / total);

