@@ -88,6 +88,7 @@ interface Around {
   /** before it */
   done: string;
   purge: Purge;
+  again(): void;
   fresh(reply: CheckReply): void;
 }
 

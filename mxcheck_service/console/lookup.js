@@ -97,6 +97,7 @@ export class Lookup {
       withToken: this.api.tokens.of("user") !== null,
       purge: (/** @type {string} */ layer, /** @type {string} */ key, /** @type {HTMLElement} */ told) =>
         void this.#purge(layer, key, told),
+      again: () => void this.run(question, { focus: true }),
       fresh: (/** @type {CheckReply} */ reply) =>
         void this.run(question, { focus: true, first: () => this.#purgeAll(reply) }),
     };

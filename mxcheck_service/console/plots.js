@@ -73,7 +73,7 @@ export class Plot {
       scales: { x: { range: (_, __, last) => [last - SPAN, last] }, y: { range: (_, __, most) => [0, Math.max(most * 1.05, 1)] } },
       axes: [
         { ...axis, size: 32, space: 70, values: (_, marks) => marks.map(hourAndMinute) },
-        { ...axis, size: 64, values: (_, marks) => marks.map((mark) => (mark === null ? "" : this.written(mark))) },
+        { ...axis, size: 72, values: (_, marks) => marks.map((mark) => (mark === null ? "" : this.written(mark))) },
       ],
       series: [
         {},

@@ -66,6 +66,7 @@ function actions(reply, around) {
     el(
       "div",
       { class: "row" },
+      button("Check again", around.again),
       reply.domains.length > 0 && button("Check again, fresh", () => around.fresh(reply), { "data-key": "fresh" }),
       copyButton("Copy link", around.link),
     ),

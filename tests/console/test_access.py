@@ -120,6 +120,8 @@ async def test_the_keyboard_is_enough(console: Console) -> None:
     await keys.press("Enter")
     await expect(console.headline).to_be_focused()
     await keys.press("Tab")
+    await expect(console.page.get_by_role("button", name="Check again", exact=True)).to_be_focused()
+    await keys.press("Tab")
     await expect(console.page.get_by_role("button", name="Check again, fresh")).to_be_focused()
     await keys.press("Space")
     await expect(console.page.locator(".notice.done")).to_be_visible()

@@ -66,7 +66,7 @@ async def test_the_path_leads_from_the_domain_over_its_hosts_to_addresses(
         await expect(address).to_contain_text("gd answers")
         await expect(address).to_contain_text("probed just now")
 
-        await console.press("Look up")
+        await console.press("Check again")
         await expect(address).to_contain_text("cached verdict")
         await expect(address).to_contain_text("old, 24 h left")
 
