@@ -76,11 +76,8 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Medians and the longest, in Markdown."""
 
     def row(name: str, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
-        times = [
-            f"{cut([each[when] for each in rounds]):.0f} ms"
-            for when in (FIRST, AGAIN)
-            for cut in (statistics.median, max)
-        ]
+        cuts = [cut([each[when] for each in rounds]) for when in (FIRST, AGAIN) for cut in (statistics.median, max)]
+        times = [f"{cut:.0f} ms" for cut in cuts]
         size = [f"{statistics.median(each[kind] for each in rounds) / 1000:.1f} kB" for kind in ("unpacked", "sent")]
         return [name, *times, *size]
 

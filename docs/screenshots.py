@@ -38,8 +38,13 @@ _USUAL: Final = {"gd": 60.0, "err": 4.0, "rf": 3.0, "no": 2.5, "tc": 1.5, "df": 
 
 
 async def take(console: Console, path: Path) -> None:
-    """Write a picture of the whole page, in few colours: it has no more."""
-    picture = Image.open(io.BytesIO(await console.page.screenshot(full_page=True)))
+    """Write a picture of the whole page."""
+    write(await console.page.screenshot(full_page=True), path)
+
+
+def write(screenshot: bytes, path: Path) -> None:
+    """Write a picture in few colours: it has no more."""
+    picture = Image.open(io.BytesIO(screenshot))
     picture.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
     if path.stat().st_size >= MOST_BYTES:
         raise SystemExit(f"{path} is too large: {path.stat().st_size} bytes")

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Response, expect
+from playwright.async_api import Browser, Response, expect
 
 import mxcheck_service
+from docs import screenshots
 from tests.console.page import Console
+from tests.console.world import World
 from tests.lab.service import Service
 
 pytestmark = pytest.mark.xdist_group("console")
 in_session = pytest.mark.asyncio(loop_scope="session")
 
+ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = Path(mxcheck_service.__file__).parent / "console"
 MOST_BYTES: Final = 150_000
 MOST_LINES: Final = 350
@@ -81,6 +84,26 @@ async def test_the_policy_is_in_force(service: Service, console: Console) -> Non
 async def test_without_scripts_the_page_says_so(service: Service, console: Console) -> None:
     reply = await console.page.request.get(f"{service.url}/")
     assert "Without them ask with curl" in await reply.text()
+
+
+@in_session
+async def test_the_pictures_of_the_readme_can_be_taken(
+    browser: Browser, world: World, service: Service, tmp_path: Path
+) -> None:
+    """`python -m docs.screenshots` takes them; it refuses to write one that is too large."""
+    await screenshots.lookup(browser, world, service, tmp_path)
+    await screenshots.now(browser, service, tmp_path)
+    assert_shown(tmp_path)
+
+
+def assert_shown(taken: Path) -> None:
+    """README.md shows pictures of these names, which are not too large."""
+    readme = (ROOT / "README.md").read_text()
+    names = sorted(path.name for path in taken.iterdir())
+    assert names == ["console-lookup.png", "console-now.png"]
+    for name in names:
+        assert f"](docs/img/{name})" in readme
+        assert (ROOT / "docs" / "img" / name).stat().st_size < screenshots.MOST_BYTES
 
 
 def _keep(answers: list[Response], response: Response) -> None:
