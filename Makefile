@@ -16,9 +16,10 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 # The locks are whole. If pip looked for dependencies itself, an extra such as coverage[toml] would have it prefer a
 # release newer than the lock's, and refuse that for want of a hash.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+VENDOR := mxcheck_service/console/vendor
 LINK := $(INSTALL) --no-build-isolation --editable .
 
-.PHONY: serve test core-coverage lint types format lock sbom audit check clean
+.PHONY: serve test core-coverage lint types format lock sbom audit console-vendor check clean
 
 serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
@@ -58,6 +59,12 @@ sbom: $(VENV)/.installed-dev
 		sed 's/^\([^ #]*==[^ ]*\) ;[^\]*/\1 /' requirements.lock >"$$folder/lock" && \
 		$(INSTALL) --require-hashes --target "$$folder/packages" -r "$$folder/lock" && \
 		$(BIN)/python -m docs.sbom "$$folder/packages"
+
+# What the page ships of others, from where the lock has it; and what its tests need besides.
+console-vendor:
+	npm ci --silent --no-audit --no-fund
+	cp node_modules/uplot/dist/uPlot.iife.min.js $(VENDOR)
+	cp node_modules/uplot/LICENSE $(VENDOR)/uPlot.LICENSE
 
 check: lint types core-coverage test
 
