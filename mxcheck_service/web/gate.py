@@ -15,6 +15,7 @@ from typing import Final
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http import RawRequestMessage
 from pydantic import SecretStr
 
 from mxcheck_service.capacity import Overloaded, Places
@@ -33,6 +34,8 @@ from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
 
+CHECK: Final = "/v1/check"
+"""The path of nearly all that is asked."""
 _WORTH_WAITING: Final = 0.5
 """Part of the deadline; a request that may have waited longer than that, for others to be served, is refused."""
 _MOST_UNREAD: Final = 31
@@ -147,6 +150,33 @@ class Gate:
             request.writer.output_size = 0  # or aiohttp would take the reply for sent already
         return None
 
+    @property
+    def refuses_unread(self) -> bool:
+        """Whether the next request may well be one that is refused unread."""
+        return self._unread > 0
+
+    def refused_unread(self, message: RawRequestMessage) -> bytes | None:
+        """Count a request as refused unread and return the reply; None: it is not, or asks for more than just that.
+
+        It is told what it would be told behind its route, before there is a request, a task and a turn of the loop for
+        it, which cost twice as much as everything else. Its body has come whole.
+        """
+        if (
+            message.method != hdrs.METH_POST
+            or message.path != CHECK
+            or message.version is not HttpVersion11
+            or message.should_close
+            or message.upgrade
+            or hdrs.EXPECT in message.headers
+            or (self._expected is not None and not _is_given(message.headers, self._expected))
+        ):
+            return None
+        now = time.monotonic()
+        if self._state.phase is not _READY or not self._is_too_much(now):
+            return None
+        self._count_refusal(CHECK, now)
+        return self._overloaded.octets(message.headers.get(REQUEST_ID))
+
     def _behind(self, refusal: Refuse, endpoint: str, handler: Handler) -> Served:
         state = self._state
 
@@ -186,31 +216,36 @@ class Gate:
         return response
 
     def _shed(self, endpoint: str, request: web.Request, started: float) -> web.Response:
+        self._count_refusal(endpoint, started)
+        return self._overloaded.for_request(request)
+
+    def _count_refusal(self, endpoint: str, started: float) -> None:
         state, now = self._state, time.monotonic()
         state.metrics.request(endpoint, self._overloaded.status, now - started)
         if self._overloaded.is_to_be_told(now):
             self._overloaded.tell(now, len(state.places), state.lag.at(now))
-        return self._overloaded.for_request(request)
 
     def _refusal(self, request: web.Request, started: float) -> web.Response | None:
-        if self._expected is not None and not _is_given(request, self._expected):
+        if self._expected is not None and not _is_given(request.headers, self._expected):
             return _unauthorized()
-        state = self._state
-        if state.phase is not _READY:
+        if self._state.phase is not _READY:
             return self._unready()
+        return self._overloaded if self._is_too_much(started) else None
+
+    def _is_too_much(self, started: float) -> bool:
+        """Whether a request that is begun now is to be refused unread; one that is counts as such."""
+        state = self._state
         late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
         if late > most and state.lag.worked(started) > most:
-            return self._overloaded
+            return True
         if self._unread and (late or state.lag.busy) and state.places.full:
             self._unread -= 1
-            return self._overloaded
+            return True
         # Who only waits for a body takes nobody's place.
-        if state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active:
-            return self._overloaded
-        return None
+        return state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active
 
     def _admin_refusal(self, request: web.Request, started: float) -> web.Response | None:
-        if self._expected_of_admin is not None and not _is_given(request, self._expected_of_admin):
+        if self._expected_of_admin is not None and not _is_given(request.headers, self._expected_of_admin):
             return _unauthorized()
         return None if self._state.phase is _READY else self._unready()
 
@@ -218,6 +253,9 @@ class Gate:
         refusal = problem(503, f"the service is {self._state.phase.value}", headers={hdrs.RETRY_AFTER: "1"})
         refusal.force_close()
         return refusal
+
+
+GATE = web.AppKey("gate", Gate)
 
 
 def _digests(tokens: SecretStr | None) -> tuple[bytes, ...] | None:
@@ -228,9 +266,9 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-def _is_given(request: web.Request, expected: tuple[bytes, ...]) -> bool:
+def _is_given(headers: Mapping[str, str], expected: tuple[bytes, ...]) -> bool:
     """Compare all of them whatever the first says, and digests, or the time would tell a token's length."""
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    scheme, _, token = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     given = _digest(token)
     found = False
     for each in expected:
