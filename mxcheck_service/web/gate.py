@@ -115,6 +115,7 @@ class Gate:
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
         self._overloaded = Refusal(keepalive_seconds)
         self._unread = self._unread_in_a_row = 0
+        self._to_read: RawRequestMessage | None = None
 
     def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
@@ -153,7 +154,7 @@ class Gate:
     @property
     def refuses_unread(self) -> bool:
         """Whether the next request may well be one that is refused unread."""
-        return self._unread > 0
+        return self._unread_in_a_row > 0 and self._state.places.full
 
     def refused_unread(self, message: RawRequestMessage) -> bytes | None:
         """Count a request as refused unread and return the reply; None: it is not, or asks for more than just that.
@@ -172,7 +173,7 @@ class Gate:
         ):
             return None
         now = time.monotonic()
-        if self._state.phase is not _READY or not self._is_too_much(now):
+        if self._state.phase is not _READY or not self._is_too_much(message, now):
             return None
         self._count_refusal(CHECK, now)
         return self._overloaded.octets(message.headers.get(REQUEST_ID))
@@ -230,17 +231,24 @@ class Gate:
             return _unauthorized()
         if self._state.phase is not _READY:
             return self._unready()
-        return self._overloaded if self._is_too_much(started) else None
+        return self._overloaded if self._is_too_much(request._message, started) else None
 
-    def _is_too_much(self, started: float) -> bool:
-        """Whether a request that is begun now is to be refused unread; one that is counts as such."""
+    def _is_too_much(self, message: RawRequestMessage, started: float) -> bool:
+        """Whether a request that is begun now is to be refused unread; one that is counts as such.
+
+        It may be asked twice about one that is not. The others are refused meanwhile: many come at once, and none would
+        be if they waited for what becomes of that one.
+        """
         state = self._state
         late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
         if late > most and state.lag.worked(started) > most:
             return True
-        if self._unread and (late or state.lag.busy) and state.places.full:
-            self._unread -= 1
-            return True
+        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.full
+        if busy and message is not self._to_read:
+            if self._unread:
+                self._unread -= 1
+                return True
+            self._to_read, self._unread = message, self._unread_in_a_row
         # Who only waits for a body takes nobody's place.
         return state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active
 

@@ -80,6 +80,7 @@ async def refusing(start: StartService, *, left: int = UNREAD, **server: Any) ->
     client = await start(server={"max_concurrent_requests": 1} | server)
     state_of(client).places.few = 1
     app_of(client)[GATE]._unread = left
+    app_of(client)[GATE]._unread_in_a_row = 31
     make_late(client, 0, busy=True)
     return client
 
