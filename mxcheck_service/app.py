@@ -42,7 +42,7 @@ from mxcheck_service.tls import Certificates
 from mxcheck_service.web.arrivals import Arrivals
 from mxcheck_service.web.connections import HANDLER, Runner
 from mxcheck_service.web.figures import Figures
-from mxcheck_service.web.gate import STATE, Gate, Phase, State
+from mxcheck_service.web.gate import GATE, STATE, Gate, Phase, State
 from mxcheck_service.web.request_log import RequestLog, without_wire_text
 from mxcheck_service.web.routes import routes
 
@@ -138,7 +138,7 @@ def application(
     metrics, lookback = figures or Figures.of(server)
     app = web.Application(client_max_size=server.max_body_bytes, handler_args=HANDLER)
     state = app[STATE] = State(metrics, Arrivals(server.request_seconds), lookback)
-    gate = Gate(
+    gate = app[GATE] = Gate(
         state,
         max_concurrent_requests=server.max_concurrent_requests,
         auth_token=server.auth_token,

@@ -22,7 +22,7 @@ from mxcheck_service.metrics import Metrics
 from mxcheck_service.series import OTHER
 from mxcheck_service.settings import ServerSettings
 from mxcheck_service.web import schema
-from mxcheck_service.web.gate import STATE, problem
+from mxcheck_service.web.gate import GATE, STATE, Gate, problem
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,11 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        RequestHandler.data_received(self, data)
+        waiter = self._waiter
+        if waiter is None or waiter.done() or not self._its.gate.refuses_unread:
+            RequestHandler.data_received(self, data)
+        elif self._is_refused_unread(data, waiter):
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._head_goes_on(len(data))
@@ -132,6 +136,40 @@ class Connection(RequestHandler):
         response = problem(status, detail)
         response.force_close()
         return response
+
+    def _is_refused_unread(self, data: bytes, waiter: asyncio.Future[None]) -> bool:
+        """Take what has come while a head was waited for; return whether it was a request and has been refused unread.
+
+        aiohttp has taken it apart as ever; who waits for it is just not woken before it has been looked at.
+        """
+        self._waiter = None
+        try:
+            RequestHandler.data_received(self, data)
+        finally:
+            self._waiter = waiter
+        if not self._messages:
+            return False
+        message, body = self._messages[0]
+        alone = len(self._messages) == 1 and not self.writing_paused
+        if alone and isinstance(message, RawRequestMessage) and body.is_eof():
+            refusal = self._its.gate.refused_unread(message)
+            if refusal is not None:
+                self._answered(refusal)
+                return True
+        waiter.set_result(None)
+        return False
+
+    def _answered(self, reply: bytes) -> None:
+        """Reply to the one request that has come, and wait for the next one: as `RequestHandler.start` does."""
+        assert self._parser is not None
+        assert self.transport is not None
+        self._messages.clear()
+        self._parser.message_consumed()
+        self._its.requests_count += 1
+        self.transport.write(reply)
+        self._next_keepalive_close_time = end = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(end, self._process_keepalive)
 
     def _head_goes_on(self, octets: int) -> None:
         """Note that so many octets have come and still make no head."""
@@ -186,11 +224,12 @@ class Connections(web.Server):
     callers who come back. Who finds every connection at work is refused.
     """
 
-    def __init__(self, made: web.Server, metrics: Metrics, *, seconds: float, most: int) -> None:
+    def __init__(self, made: web.Server, gate: Gate, metrics: Metrics, *, seconds: float, most: int) -> None:
         super().__init__(
             self._answer, request_factory=made.request_factory, handler_cancellation=made.handler_cancellation,
             loop=made._loop, **made._kwargs,
         )  # fmt: skip
+        self.gate = gate
         self.metrics = metrics
         self.seconds = seconds
         self.displaced = 0
@@ -277,9 +316,8 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         metrics, settings = self._app[STATE].metrics, self._settings
-        connections = Connections(
-            made, metrics, seconds=settings.request_seconds, most=most_connections(settings.max_connections)
-        )
+        most = most_connections(settings.max_connections)
+        connections = Connections(made, self._app[GATE], metrics, seconds=settings.request_seconds, most=most)
         metrics.connections.read_from(lambda: len(connections))
         metrics.connections_displaced.read_from(lambda: connections.displaced)
         return connections

@@ -5,23 +5,20 @@ warm check would pass through more calls of theirs than of its own.
 """
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http import RawRequestMessage
 from pydantic import SecretStr
 
 from mxcheck_service.capacity import Overloaded, Places
 from mxcheck_service.checker import Adapters, Checker, Report
-from mxcheck_service.core.networks import parse_ip
 from mxcheck_service.egress import Egress
 from mxcheck_service.lookback import Lookback
 from mxcheck_service.metrics import Metrics
@@ -30,6 +27,7 @@ from mxcheck_service.reload import Reloader
 from mxcheck_service.series import OTHER
 from mxcheck_service.web import schema
 from mxcheck_service.web.arrivals import Arrivals
+from mxcheck_service.web.callers import digests, is_given, is_of_another_site
 from mxcheck_service.web.errors import ApiError
 from mxcheck_service.web.overload import Lag, Refusal
 from mxcheck_service.web.request_log import REQUEST_ID, RequestLog, taken_over
@@ -37,6 +35,8 @@ from mxcheck_service.web.schema import FieldProblem
 
 _log = logging.getLogger(__name__)
 
+CHECK: Final = "/v1/check"
+"""The path of nearly all that is asked."""
 _WORTH_WAITING: Final = 0.5
 """Part of the deadline; a request that may have waited longer than that, for others to be served, is refused."""
 _MOST_UNREAD: Final = 31
@@ -120,12 +120,13 @@ class Gate:
     ) -> None:
         self._state = state
         self._most_active = 2 * max_concurrent_requests
-        self._expected = _digests(auth_token)
-        self._expected_of_admin = _digests(auth_token if admin_token is None else admin_token)
+        self._expected = digests(auth_token)
+        self._expected_of_admin = digests(auth_token if admin_token is None else admin_token)
         # rspamd keeps a connection only when told so.
         self._keep_alive = {hdrs.CONNECTION: "keep-alive", "Keep-Alive": f"timeout={keepalive_seconds}"}
         self._overloaded = Refusal(keepalive_seconds)
         self._unread = self._unread_in_a_row = 0
+        self._to_read: RawRequestMessage | None = None
 
     def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
@@ -164,6 +165,33 @@ class Gate:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # or aiohttp would take the reply for sent already
         return None
+
+    @property
+    def refuses_unread(self) -> bool:
+        """Whether the next request may well be one that is refused unread."""
+        return self._unread_in_a_row > 0 and self._state.places.full
+
+    def refused_unread(self, message: RawRequestMessage) -> bytes | None:
+        """Count a request as refused unread and return the reply; None: it is not, or asks for more than just that.
+
+        It is told what it would be told behind its route, before there is a request, a task and a turn of the loop for
+        it, which cost twice as much as everything else. Its body has come whole.
+        """
+        if (
+            message.method != hdrs.METH_POST
+            or message.path != CHECK
+            or message.version is not HttpVersion11
+            or message.should_close
+            or message.upgrade
+            or hdrs.EXPECT in message.headers
+            or (self._expected is not None and not is_given(message.headers, self._expected))
+        ):
+            return None
+        now = time.monotonic()
+        if self._state.phase is not _READY or not self._is_too_much(message, now):
+            return None
+        self._count_refusal(CHECK, now)
+        return self._overloaded.octets(message.headers.get(REQUEST_ID))
 
     def _behind(self, refusal: Refuse, endpoint: str, handler: Handler) -> Served:
         state = self._state
@@ -204,36 +232,48 @@ class Gate:
         return response
 
     def _shed(self, endpoint: str, request: web.Request, started: float) -> web.Response:
+        self._count_refusal(endpoint, started)
+        return self._overloaded.for_request(request)
+
+    def _count_refusal(self, endpoint: str, started: float) -> None:
         state, now = self._state, time.monotonic()
         state.metrics.request(endpoint, self._overloaded.status, now - started)
         if self._overloaded.is_to_be_told(now):
             self._overloaded.tell(now, len(state.places), state.lag.at(now))
-        return self._overloaded.for_request(request)
 
     def _refusal(self, request: web.Request, started: float) -> web.Response | None:
-        if self._expected is not None and not _is_given(request, self._expected):
+        if self._expected is not None and not is_given(request.headers, self._expected):
             return _unauthorized()
-        state = self._state
-        if state.phase is not _READY:
+        if self._state.phase is not _READY:
             return self._unready()
+        return self._overloaded if self._is_too_much(request._message, started) else None
+
+    def _is_too_much(self, message: RawRequestMessage, started: float) -> bool:
+        """Whether a request that is begun now is to be refused unread; one that is counts as such.
+
+        It may be asked twice about one that is not. The others are refused meanwhile: many come at once, and none would
+        be if they waited for what becomes of that one.
+        """
+        state = self._state
         late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
         if late > most and state.lag.worked(started) > most:
-            return self._overloaded
-        if self._unread and (late or state.lag.busy) and state.places.full:
-            self._unread -= 1
-            return self._overloaded
+            return True
+        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.full
+        if busy and message is not self._to_read:
+            if self._unread:
+                self._unread -= 1
+                return True
+            self._to_read, self._unread = message, self._unread_in_a_row
         # Who only waits for a body takes nobody's place.
-        if state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active:
-            return self._overloaded
-        return None
+        return state.active >= self._most_active and state.active - len(state.arrivals) >= self._most_active
 
     def _refusal_of_person(
         self, expected: tuple[bytes, ...] | None, request: web.Request, started: float
     ) -> web.Response | None:
         if expected is None:
-            if _is_of_another_site(request):
+            if is_of_another_site(request):
                 return problem(403, _FOREIGN)
-        elif not _is_given(request, expected):
+        elif not is_given(request.headers, expected):
             return _unauthorized()
         return None if self._state.phase is _READY else self._unready()
 
@@ -243,39 +283,7 @@ class Gate:
         return refusal
 
 
-def _digests(tokens: SecretStr | None) -> tuple[bytes, ...] | None:
-    return None if tokens is None else tuple(map(_digest, tokens.get_secret_value().splitlines()))
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
-def _is_given(request: web.Request, expected: tuple[bytes, ...]) -> bool:
-    """Compare all of them whatever the first says, and digests, or the time would tell a token's length."""
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    given = _digest(token)
-    found = False
-    for each in expected:
-        found |= hmac.compare_digest(given, each)
-    return found and scheme.lower() == "bearer"
-
-
-def _is_of_another_site(request: web.Request) -> bool:
-    """Tell whether a browser sends this for a page that is not the service's own.
-
-    Who needs no token is trusted for being on this host, and so is its browser, whatever page it shows: one that asks
-    across sites says so (Fetch Metadata), and one whose site has got our address in the DNS (rebinding) comes under a
-    name, where the console is used at an address or as localhost.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is None:
-        return False
-    try:
-        name = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:
-        return True
-    return site not in ("same-origin", "none") or not (name == "localhost" or parse_ip(name) is not None)
+GATE = web.AppKey("gate", Gate)
 
 
 def _unauthorized() -> web.Response:

@@ -95,12 +95,16 @@ class Refusal(web.Response):
     def keep_alive(self) -> bool:
         return True
 
+    def octets(self, request_id: str | None) -> bytes:
+        """Return all of it, as it is sent to a request that had this id."""
+        if request_id is None:
+            return self._octets
+        return self._head + f"\r\n{REQUEST_ID}: {taken_over(request_id)}".encode() + self._rest
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        given = request.headers.get(REQUEST_ID)
-        octets = self._octets
-        if given is not None:
-            octets = self._head + f"\r\n{REQUEST_ID}: {taken_over(given)}".encode() + self._rest
-        await request.writer.write(octets)
+        await request.writer.write(self.octets(request.headers.get(REQUEST_ID)))
+        # Who sends requests and takes no replies is not read any further.
+        await request.writer.drain()
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:

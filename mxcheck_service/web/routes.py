@@ -6,11 +6,11 @@ from aiohttp import hdrs, web
 
 from mxcheck_service.cache.surgery import LAYERS
 from mxcheck_service.web import admin, cache, console, handlers, health, openapi, rspamd, stats
-from mxcheck_service.web.gate import Gate, Handler, State, problem
+from mxcheck_service.web.gate import CHECK, Gate, Handler, State, problem
 
 _ROUTES: Final = (
-    (web.post, "/v1/check", Gate.guarded, handlers.post_check),
-    (web.get, "/v1/check", Gate.guarded, handlers.get_check),
+    (web.post, CHECK, Gate.guarded, handlers.post_check),
+    (web.get, CHECK, Gate.guarded, handlers.get_check),
     *((web.get, f"/v1/cache/{layer}/{{key}}", Gate.admin, cache.show(layer)) for layer in LAYERS),
     *((web.delete, f"/v1/cache/{layer}/{{key}}", Gate.admin, cache.purge(layer)) for layer in LAYERS),
     (web.get, "/v1/stats", Gate.told, stats.serve),
@@ -29,7 +29,7 @@ _UNROUTED: Final = r"/{path:(?s:.*)}"
 
 ENDPOINTS: Final = tuple(dict.fromkeys(path for _, path, _, _ in _ROUTES))
 """The paths that requests are counted by."""
-CHECKS: Final = ("/v1/check", "/checkv2")
+CHECKS: Final = (CHECK, "/checkv2")
 """Those whose requests are checks."""
 
 

@@ -13,6 +13,7 @@ from mxcheck_service.metrics import Metrics
 from mxcheck_service.web.arrivals import MOST, Arrivals
 from mxcheck_service.web.connections import Connection, Connections, most_connections
 from mxcheck_service.web.errors import ApiError
+from mxcheck_service.web.gate import Gate
 
 
 class Stub:
@@ -39,7 +40,7 @@ async def connections(most: int) -> Connections:
     async def nobody(request: web.BaseRequest) -> web.StreamResponse:
         raise AssertionError
 
-    return Connections(web.Server(nobody), Metrics([]), seconds=1.0, most=most)
+    return Connections(web.Server(nobody), cast(Gate, None), Metrics([]), seconds=1.0, most=most)
 
 
 def taken(all_: Connections, *stubs: Stub) -> list[bool]:

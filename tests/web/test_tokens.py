@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mxcheck_service.web import gate
+from mxcheck_service.web import callers
 from mxcheck_service.web.routes import ENDPOINTS
 from tests.web.conftest import StartService
 
@@ -63,7 +63,7 @@ async def test_the_time_tells_neither_which_token_nor_how_much_of_it_was_right(
         return hmac.compare_digest(one, other)
 
     client = await start(server={"auth_token": f"{OLD}\n{NEW}"})
-    monkeypatch.setattr(gate, "hmac", type("Hmac", (), {"compare_digest": staticmethod(compare)}))
+    monkeypatch.setattr(callers, "hmac", type("Hmac", (), {"compare_digest": staticmethod(compare)}))
     await status(client, f"Bearer {given}")
     assert compared == [(32, 32)] * 2
 
