@@ -110,7 +110,8 @@ async function failure(response) {
   const { status } = response;
   const wrong = (problem.errors ?? []).map((error) => `${error.field}: ${error.message}`);
   const what = [problem.title ?? response.statusText, problem.detail].filter(Boolean).join(": ");
-  return new Failure([`${status} ${what}`.trim(), ...wrong].join("; "), advice(status, response.headers.get("Retry-After")), status, problem);
+  const message = [`${status} ${what}`.trim(), ...wrong].join("; ");
+  return new Failure(message, advice(status, response.headers.get("Retry-After")), status, problem);
 }
 
 /** @param {number} status @param {string | null} after seconds */

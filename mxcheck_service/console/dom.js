@@ -4,9 +4,8 @@ import { visible } from "./text.js";
 
 /** The attributes there are; what runs code, loads something or has a style of its own is none of them. */
 const ATTRIBUTES = new Set([
-  "aria-controls", "aria-current", "aria-describedby", "aria-expanded", "aria-hidden", "aria-label", "aria-labelledby",
-  "aria-live", "class", "colspan", "data-key", "data-kind", "for", "href", "id", "name", "open", "role", "scope",
-  "tabindex", "title", "type",
+  "aria-hidden", "aria-label", "class", "data-key", "data-kind", "for", "href", "id", "role", "scope", "tabindex",
+  "type",
 ]);
 
 /**

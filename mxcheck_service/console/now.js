@@ -103,7 +103,13 @@ export class Now {
     this.latencyNumbers.show(() => numberTable(
       "Latency", ["median", "99th percentile"], told(history.times, [history.p50_ms, history.p99_ms]), milliseconds,
     ));
-    refill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), outcomes("Probes", hour.probes, verdictInWords));
+    refill(
+      this.numbers,
+      verdictTable(hour.verdicts),
+      cacheTable(hour.cache),
+      outcomes("DNS", hour.dns, (name) => name),
+      outcomes("Probes", hour.probes, verdictInWords),
+    );
     refill(this.recent, recent(stats));
   }
 
@@ -185,15 +191,17 @@ function tile(name, value, more) {
 
 /** @param {Stats} stats */
 function components({ components: all }) {
-  const items = Object.entries(all).map(([name, { status, detail }]) =>
-    el("li", null, `${COMPONENTS[/** @type {"cache"} */ (name)] ?? name} `, labelled(status === "ok" ? "good" : "bad", status), detail ? ` ${detail}` : ""),
-  );
+  const items = Object.entries(all).map(([name, { status, detail = "" }]) => {
+    const known = COMPONENTS[/** @type {"cache"} */ (name)] ?? name;
+    return el("li", null, known, " ", labelled(status === "ok" ? "good" : "bad", status), " ", detail);
+  });
   return el("ul", { class: "components", "aria-label": "State of what the service uses" }, items);
 }
 
 /** @param {Record<string, number>} verdicts */
 function verdictTable(verdicts) {
-  return counted("Verdicts", ["verdict", "count"], ranked(verdicts).map(([verdict, value]) => [verdictInWords(verdict), number(count(value))]));
+  const rows = ranked(verdicts).map(([verdict, value]) => [verdictInWords(verdict), number(count(value))]);
+  return counted("Verdicts", ["verdict", "count"], rows);
 }
 
 /** @param {Stats["hour"]["cache"]} layers */

@@ -54,7 +54,7 @@ class Reading {
     const asked = this.dns(domain);
     const entry = this.entry("d", domain, asked.some((step) => step.answer !== undefined));
     const hosts = this.hosts().map(([name, preference]) => this.host(name, preference));
-    return { domain, entry, note: answers(asked.filter((step) => !Array.isArray(step.answer))), maps: this.maps(domain), hosts };
+    return { domain, entry, note: unanswered(asked), maps: this.maps(domain), hosts };
   }
 
   /** @returns {[string, number | null][]} */
@@ -85,7 +85,7 @@ class Reading {
     const ips = this.addresses(name, implicit ? this.cached.get(`d/${name}`)?.value : entry?.value, asked);
     const reached = asked.length > 0 || ips.some((ip) => this.kind(ip) !== null);
     const addresses = ips.map((ip) => this.address(ip));
-    return { name, preference, reached, entry, note: answers(asked.filter((step) => !Array.isArray(step.answer))), maps: this.maps(name), addresses };
+    return { name, preference, reached, entry, note: unanswered(asked), maps: this.maps(name), addresses };
   }
 
   /** @param {string} name @param {string | null | undefined} cached @param {TraceStep[]} asked */
@@ -144,6 +144,7 @@ class Reading {
 }
 
 /** @param {TraceStep[]} steps */
-function answers(steps) {
-  return steps.map((step) => `${step.type}: ${[step.answer ?? "no answer"].flat().join(", ")}`).join("; ");
+function unanswered(steps) {
+  const empty = steps.filter((step) => !Array.isArray(step.answer));
+  return empty.map((step) => `${step.type}: ${step.answer ?? "no answer"}`).join("; ");
 }

@@ -47,7 +47,8 @@ export function verdictSummary(times, columns) {
 export function latencySummary(history) {
   const [p50, p99] = [worst(history.p50_ms), worst(history.p99_ms)];
   if (p50 === null || p99 === null) return `Latency from ${span(history.times)}: no checks.`;
-  return `Latency from ${span(history.times)}: the median was at most ${milliseconds(p50)}, the 99th percentile at most ${milliseconds(p99)}.`;
+  const most = `the median was at most ${milliseconds(p50)}, the 99th percentile at most ${milliseconds(p99)}`;
+  return `Latency from ${span(history.times)}: ${most}.`;
 }
 
 /**

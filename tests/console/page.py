@@ -15,8 +15,12 @@ document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
 });
 """
+_LONGEST_MS = 30_000
+"""What a person would not wait for; a machine with much else to do makes the page slow."""
 _REFUSED = "Failed to load resource"
 """What Chromium says of every reply that is an error, and of none at all; some tests ask for those."""
+
+expect.set_options(timeout=_LONGEST_MS)
 
 
 class Console:
@@ -41,7 +45,7 @@ class Console:
         context = await browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
         await context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
         await context.add_init_script(_WATCH)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(_LONGEST_MS)
         try:
             console = cls(await context.new_page(), url)
             yield console
