@@ -46,6 +46,17 @@ export function fill(element, ...children) {
 }
 
 /**
+ * Put content in that may be the same as before: then it stays, and who reads it is not sent back to its top.
+ * @param {Element} element
+ * @param {...(Child | Child[])} children
+ */
+export function refill(element, ...children) {
+  const made = nodes(children);
+  const old = element.childNodes;
+  if (made.length !== old.length || made.some((node, at) => !node.isEqualNode(old[at]))) fill(element, ...made);
+}
+
+/**
  * The element of the page with this id.
  * @template {HTMLElement} T
  * @param {string} id

@@ -2,7 +2,7 @@
 
 import { labelled, verdictInWords } from "./badge.js";
 import { Failure } from "./api.js";
-import { byId, el, fill, quietLine, scrollable, table } from "./dom.js";
+import { byId, el, fill, quietLine, refill, scrollable, table } from "./dom.js";
 import { failureBox } from "./failure.js";
 import { KINDS } from "./kinds.js";
 import { Plot } from "./plots.js";
@@ -94,7 +94,7 @@ export class Now {
     const { history, hour } = stats;
     this.byKind = byKind(history, kindOf);
     const kinds = this.byKind;
-    fill(this.state, tiles(stats), components(stats));
+    refill(this.state, tiles(stats), components(stats));
     this.verdicts.show(history.times, stacked(KINDS.map((kind) => kinds[kind])).reverse(), verdictSummary(history.times, kinds));
     this.latency.show(history.times, [history.p99_ms, history.p50_ms], latencySummary(history));
     this.verdictNumbers.show(() => history.times.length > 0 && numberTable(
@@ -103,8 +103,8 @@ export class Now {
     this.latencyNumbers.show(() => numberTable(
       "Latency", ["median", "99th percentile"], told(history.times, [history.p50_ms, history.p99_ms]), milliseconds,
     ));
-    fill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), outcomes("Probes", hour.probes, verdictInWords));
-    fill(this.recent, recent(stats));
+    refill(this.numbers, verdictTable(hour.verdicts), cacheTable(hour.cache), outcomes("DNS", hour.dns, (name) => name), outcomes("Probes", hour.probes, verdictInWords));
+    refill(this.recent, recent(stats));
   }
 
   #build() {

@@ -51,8 +51,9 @@ class Console:
 
     def assert_clean(self) -> None:
         """Nothing was asked of another origin, and neither the policy nor the scripts had anything to complain of."""
-        assert not [request.url for request in self.asked if not request.url.startswith((f"{self.url}/", "data:"))]
-        assert not self.complaints
+        elsewhere = [request.url for request in self.asked if not request.url.startswith(f"{self.url}/")]
+        assert not elsewhere, elsewhere
+        assert not self.complaints, self.complaints
 
     async def go(self, path: str = "/") -> None:
         await self.page.goto(self.url + path)

@@ -15,6 +15,18 @@ from tests.lab.service import Service
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
 
 EVERY_MS = 5000
+DRAWN_IN = """(() => {
+  const canvas = document.querySelector(".picture canvas");
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  const color = parseInt("%s".slice(1), 16);
+  for (let at = 0; at < data.length; at += 4) {
+    if ((data[at] << 16 | data[at + 1] << 8 | data[at + 2]) === color && data[at + 3] === 255) return true;
+  }
+  return false;
+})()"""
+"""Whether there is a point of this colour in the first plot."""
 
 
 async def ask_for(service: Service, *names: str) -> None:
@@ -81,17 +93,16 @@ async def test_plots_have_a_picture_a_sentence_and_a_table(console: Console, ser
 async def test_a_plot_fits_its_room_and_takes_the_colours_of_the_theme(console: Console, service: Service) -> None:
     await ask_for(service, "good.test")
     await console.go("/#now")
-    canvas = console.page.locator(".picture canvas").first
-    await expect(canvas).to_be_visible()
-    light = await canvas.evaluate("canvas => canvas.toDataURL()")
+    await expect(console.page.locator(".picture canvas").first).to_be_visible()
+    await _until(console, DRAWN_IN % "#1b7a3d")
     await console.page.emulate_media(color_scheme="dark")
-    await _until(console, f"document.querySelector('.picture canvas').toDataURL() !== {light!r}")
+    await _until(console, DRAWN_IN % "#66c985")
     for width in (PHONE, WIDE):
         await console.page.set_viewport_size({"width": width, "height": 800})
         await _until(
             console,
             "Math.abs(document.querySelector('.picture').clientWidth - "
-            "document.querySelector('.picture .uplot').offsetWidth) < 2",
+            "document.querySelector('.picture .u-wrap').offsetWidth) < 2",
         )
         assert await console.page.evaluate("document.documentElement.scrollWidth") == width
 
@@ -120,7 +131,7 @@ async def test_numbers_are_asked_for_only_while_they_are_looked_at(console: Cons
     assert polls(console) == 4
 
 
-async def test_what_has_the_focus_keeps_it_when_the_numbers_change(open_console: OpenConsole, world: World) -> None:
+async def test_what_has_the_focus_keeps_it_and_what_is_the_same_stays(open_console: OpenConsole, world: World) -> None:
     with world.service() as service:
         await ask_for(service, "bad.test")
         console = await open_console(service.url)
@@ -128,6 +139,10 @@ async def test_what_has_the_focus_keeps_it_when_the_numbers_change(open_console:
         await console.go("/#now")
         link = console.page.get_by_role("link", name="bad.test")
         await link.focus()
+        same = await link.element_handle()
+        async with console.page.expect_response("**/v1/stats"):
+            await console.page.clock.run_for(EVERY_MS)
+        assert await link.evaluate("(link, same) => link === same", same)
         await ask_for(service, "nothing.test")
         await console.page.clock.run_for(EVERY_MS)
         await expect(console.page.get_by_role("link", name="nothing.test")).to_be_visible()

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Response, expect
 
 import mxcheck_service
+from bench import console as bench
 from docs import screenshots
 from tests.console.page import Console
 from tests.console.world import World
@@ -94,6 +95,21 @@ async def test_the_pictures_of_the_readme_can_be_taken(
     await screenshots.lookup(browser, world, service, tmp_path)
     await screenshots.now(browser, service, tmp_path)
     assert_shown(tmp_path)
+
+
+@in_session
+async def test_the_benchmark_finds_every_view_usable(browser: Browser, service: Service) -> None:
+    """And weighs what came: `python -m bench.console`."""
+    await service.check({"sender": "a@good.test"})
+    found = {
+        name: [await bench.measure(browser, service.url, path, selector)]
+        for name, (path, selector) in bench.VIEWS.items()
+    }
+    for (each,) in found.values():
+        assert each[bench.FIRST] > 0
+        assert each[bench.AGAIN] > 0
+        assert 0 < each["unpacked"] < MOST_BYTES
+    assert len(bench.table(found).splitlines()) == 2 + len(bench.VIEWS)
 
 
 def assert_shown(taken: Path) -> None:
