@@ -1,12 +1,14 @@
-"""Writes sbom.cdx.json, the software bill of materials (CycloneDX) of what requirements.lock installs.
+"""Writes sbom.cdx.json, the software bill of materials (CycloneDX) of what requirements.lock installs, and of what the
+console ships of others (package-lock.json).
 
     make sbom
 
-Each package of the lock with its version, its hashes, its licence and what it needs; the same lock gives the same file.
+Each package of the locks with its version, hashes, licence and what it needs; the same locks give the same file.
 Licences and needs are read from the packages themselves, those of every platform, so they have to be laid out in a
 folder: `python -m docs.sbom FOLDER`.
 """
 
+import base64
 import json
 import re
 import sys
@@ -30,6 +32,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "sbom.cdx.json"
 LOCK: Final = ROOT / "requirements.lock"
+NPM_LOCK: Final = ROOT / "package-lock.json"
+_NPM_PREFIX: Final = "node_modules/"
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _DECLARED: Final = LicenseAcknowledgement.DECLARED
 _CLASSIFIER: Final = "License :: OSI Approved :: "
@@ -59,7 +63,30 @@ def locked(text: str) -> Iterator[Locked]:
         yield Locked(Requirement(line.partition(" --")[0]), tuple(_HASH.findall(line)))
 
 
-def bill(project: dict[str, Any], version: str, packages: Sequence[Locked], found: Iterable[Distribution]) -> Bom:
+class Shipped(NamedTuple):
+    """A package of npm whose files stand in the console; `digest`: SHA-512 of its archive, in hexadecimal."""
+
+    name: str
+    version: str
+    digest: str
+    licence: str
+
+
+def shipped(lock: dict[str, Any]) -> Iterator[Shipped]:
+    """Yield the packages of npm's lock that are no tools."""
+    for path, package in lock["packages"].items():
+        if path and not package.get("dev"):
+            digest = base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()
+            yield Shipped(path.removeprefix(_NPM_PREFIX), package["version"], digest, package["license"])
+
+
+def bill(
+    project: dict[str, Any],
+    version: str,
+    packages: Sequence[Locked],
+    found: Iterable[Distribution],
+    console: Iterable[Shipped],
+) -> Bom:
     """Return the bill; raises SystemExit when a package is not in the folder, or is there in another version."""
     metadata = {(canonicalize_name(one.metadata["Name"]), one.version): one for one in found}
     service = Component(
@@ -79,7 +106,8 @@ def bill(project: dict[str, Any], version: str, packages: Sequence[Locked], foun
         if one is None:
             raise SystemExit(f"{package.name} {package.version} is not in the folder: make sbom")
         components[package.name] = _component(package, one)
-    bom.components.update(components.values())
+    of_console = [_shipped_component(package) for package in console]
+    bom.components.update(components.values(), of_console)
     wishes = {canonicalize_name(wish.name): wish.extras for wish in map(Requirement, project["dependencies"])}
     needs: dict[str, set[str]] = {
         package.name: _needs(metadata[package.name, package.version], wishes.get(package.name, set()))
@@ -87,9 +115,29 @@ def bill(project: dict[str, Any], version: str, packages: Sequence[Locked], foun
     }
     needs[project["name"]] = set(wishes)
     for component in (service, *components.values()):
-        wanted = (components[name] for name in needs[component.name] if name in components)
+        wanted = [components[name] for name in needs[component.name] if name in components]
+        wanted += of_console if component is service else []
         bom.dependencies.add(Dependency(component.bom_ref, [Dependency(one.bom_ref) for one in wanted]))
+    bom.dependencies.update(Dependency(one.bom_ref) for one in of_console)
     return bom
+
+
+def _shipped_component(package: Shipped) -> Component:
+    archive = ExternalReference(
+        type=ExternalReferenceType.DISTRIBUTION,
+        url=XsUri(f"https://www.npmjs.com/package/{package.name}/v/{package.version}"),
+        comment="the hash of the archive that the console's copy was taken from",
+        hashes=[HashType(alg=HashAlgorithm.SHA_512, content=package.digest)],
+    )
+    return Component(
+        name=package.name,
+        version=package.version,
+        type=ComponentType.LIBRARY,
+        bom_ref=f"npm:{package.name}@{package.version}",
+        purl=PackageURL("npm", name=package.name, version=package.version),
+        licenses=[LicenseFactory().make_from_string(package.licence, license_acknowledgement=_DECLARED)],
+        external_references=[archive],
+    )
 
 
 def _component(package: Locked, one: Distribution) -> Component:
@@ -145,8 +193,8 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     version = re.search(r'__version__ = "(.*)"', (ROOT / "mxcheck_service/__init__.py").read_text())
     assert version
-    found = distributions(path=[folder])
-    TARGET.write_text(written(bill(project, version[1], list(locked(LOCK.read_text())), found)))
+    packages, console = list(locked(LOCK.read_text())), shipped(json.loads(NPM_LOCK.read_text()))
+    TARGET.write_text(written(bill(project, version[1], packages, distributions(path=[folder]), console)))
 
 
 if __name__ == "__main__":

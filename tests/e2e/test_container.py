@@ -148,6 +148,14 @@ class TestContents:
     def test_its_bill_of_materials_is_that_of_the_sources(self, image: Image) -> None:
         assert (image.root / "opt/mxcheck/share/sbom.cdx.json").read_bytes() == (ROOT / "sbom.cdx.json").read_bytes()
 
+    def test_the_files_of_the_console(self, image: Image) -> None:
+        package = image.root / f"opt/mxcheck/lib/python{PYTHON}/site-packages/mxcheck_service"
+        found, own = (
+            {path.relative_to(root): path.read_bytes() for path in (root / "console").rglob("*") if path.is_file()}
+            for root in (package, ROOT / "mxcheck_service")
+        )
+        assert found == own
+
     def test_nothing_that_installs(self, image: Image) -> None:
         places = ("opt/*/bin", "usr/local/bin", "opt/*/lib/python*/site-packages", "usr/local/lib/python*/*-packages")
         assert [found for place in places for found in image.root.glob(f"{place}/pip*")] == []

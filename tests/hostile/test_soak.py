@@ -39,6 +39,13 @@ def test_what_grows_is_told() -> None:
         assert [each for each, row in found.items() if row["grows"]] == [name]
 
 
+def test_the_course_of_each_resource_is_told_by_the_minute() -> None:
+    found = bench.course(grown(descriptors=60))
+    assert {len(minutes) for minutes in found.values()} == {60}
+    assert found["parent"] == [60.0] * 60, "in MiB"
+    assert (found["descriptors"][0], found["descriptors"][-1]) == (60, 119)
+
+
 def test_the_page_says_what_the_last_run_found() -> None:
     text = bench.PAGE.read_text(encoding="utf-8")
     found = json.loads(bench.FILE.read_text()) if bench.FILE.exists() else None
