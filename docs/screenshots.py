@@ -66,7 +66,7 @@ async def lookup(browser: Browser, world: World, service: Service, folder: Path)
 
 
 async def now(browser: Browser, service: Service, folder: Path) -> None:
-    for name in ("nothing.test", "upset.test", "bad.test"):
+    for name in ("nothing.test", "null.test", "bad.test"):
         await service.check({"sender": f"a@{name}"})
     stats = (await service.get("/v1/stats")).body
     async with Console.opened(browser, service.url, theme="dark", width=_WIDTH) as console:

@@ -13,10 +13,11 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from mxcheck_service.core.model import DomainResult, Source, Verdict
+from mxcheck_service.core.model import DomainResult, Source
+from mxcheck_service.core.words import WORDS, Kind
 
-GOOD: Final = frozenset({Verdict.GOOD, Verdict.WHITE, Verdict.SKIP})
-"""Verdicts that nobody needs to look into."""
+KEPT: Final = frozenset(verdict for verdict, words in WORDS.items() if words.kind in (Kind.BAD, Kind.UNKNOWN))
+"""Verdicts that speak against a domain, or that we owe it."""
 _OCTETS: Final = 768
 """Of an entry, at most: two names of 253 octets and what is around them."""
 _HEAD: Final = 16
@@ -57,7 +58,7 @@ class Recent:
     def saw(self, result: DomainResult) -> None:
         """Take in a verdict."""
         candidate, lookup, _ = result
-        if lookup.outcome.verdict in GOOD:
+        if lookup.outcome.verdict not in KEPT:
             return
         key = (candidate.domain, candidate.source, str(lookup.outcome))
         known = self._own.pop(key, None)

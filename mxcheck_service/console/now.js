@@ -12,7 +12,7 @@ import { clock, count, duration, milliseconds, percent } from "./text.js";
 import { kindOf, sourceName, withWords } from "./words.js";
 
 const EVERY_MS = 5000;
-const COMPONENTS = { cache: "Cache (Redis)", resolver: "Resolver", egress: "Way out to mail hosts" };
+const COMPONENTS = { cache: "Cache", resolver: "Resolver", egress: "Way out to mail hosts" };
 const LAYERS = { d: "domains", m: "hosts", i: "addresses" };
 
 export class Now {

@@ -47,7 +47,7 @@ async def test_the_numbers_are_those_of_the_service(open_console: OpenConsole, w
         await expect(tile.locator(".figure")).to_have_text("5")
         components = console.page.get_by_role("list", name="State of what the service uses")
         await expect(components.get_by_role("listitem")).to_have_text(
-            ["Cache (Redis) ✓ok", "Resolver ✓ok", "Way out to mail hosts ✓ok"]
+            ["Cache ✓ok", "Resolver ✓ok", "Way out to mail hosts ✓ok"]
         )
         counted = console.page.locator(".counted")
         verdicts = counted.filter(has_text="Verdicts")
@@ -180,7 +180,7 @@ async def test_what_is_down_is_told_with_its_fault(console: Console, service: Se
     await console.answer("/v1/stats", 200, stats | {"components": down})
     await console.go("/#now")
     components = console.page.get_by_role("list", name="State of what the service uses")
-    await expect(components).to_have_text("Cache (Redis) ✕down <b>connection refused</b>")
+    await expect(components).to_have_text("Cache ✕down <b>connection refused</b>")
 
 
 async def _until(console: Console, condition: str) -> None:

@@ -40,13 +40,14 @@ def test_every_verdict_but_good_ones_is_kept(verdict: Verdict) -> None:
     bench = Bench()
     bench.one.saw(result("a.test", verdict))
     kept = domains(bench.one.latest())
-    assert kept == ([] if verdict in (Verdict.GOOD, Verdict.WHITE, Verdict.SKIP) else ["a.test"])
+    good = verdict in (Verdict.GOOD, Verdict.ERROR, Verdict.WHITE, Verdict.SKIP)
+    assert kept == ([] if good else ["a.test"])
 
 
 def test_what_is_told_of_one() -> None:
     bench = Bench()
-    bench.one.saw(result("a.test", Verdict.ERROR, Source.REPLY_TO))
-    assert bench.one.latest() == [Complaint(1001.0, "a.test", Source.REPLY_TO, "err:554", "mx.a.test", 1)]
+    bench.one.saw(result("a.test", Verdict.TIMEOUT_READ, Source.REPLY_TO))
+    assert bench.one.latest() == [Complaint(1001.0, "a.test", Source.REPLY_TO, "tr", "mx.a.test", 1)]
 
 
 def test_one_that_comes_again_is_one_and_the_latest() -> None:
