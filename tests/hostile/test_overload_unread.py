@@ -190,6 +190,18 @@ class TestAtOnce:
         assert made == ["/v1/check"]
         caller.leave()
 
+    async def test_of_many_at_once_one_in_32_is_read(self, start: StartService, made: list[str]) -> None:
+        client = await refusing(start, left=0)
+        pairs = [await connected(client) for _ in range(33)]
+        await until(lambda: all(connection._waiter for _, connection in pairs))
+        for _, connection in pairs:
+            # In one turn of the loop: what becomes of the one that is read is not known before the last one has come.
+            connection.data_received(PLAIN)
+        for caller, _ in pairs:
+            assert (await caller.reply()).status == 503
+            caller.leave()
+        assert made == ["/v1/check"] * 2
+
     @pytest.mark.parametrize(
         "calm",
         [
