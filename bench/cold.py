@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,7 +40,7 @@ from tests.lab.knot import KnotServer
 from tests.lab.redis import RedisServer
 from tests.lab.service import UNLIMITED, Service
 
-CONCURRENCY: Final = (64, 256)
+AT_ONCE: Final = (64, 256)
 SERVICE, UNBATCHED, FLOOR = "service", "batching off", "floor"
 # A service without that setting can be measured too.
 _CAN_UNBATCH: Final = "batching" in CacheSettings.model_fields
@@ -125,7 +125,7 @@ def _check(service: Service, numbers: range, concurrency: int) -> Answers:
     return uvloop.run(ask(service.url, bodies, connections=concurrency, wanted=[b'"MX_GOOD"', b'"cached":false']))
 
 
-def measure(domains: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
+def measure(domains: int, rounds: int, at_once: Sequence[int]) -> dict[str, dict[str, list[Cost]]]:
     """The cost of each round, by concurrency and candidate; each meets so many domains at each concurrency."""
     names = [*OVERLAYS, FLOOR]
     each = domains // rounds + _WARM_UP
@@ -134,7 +134,7 @@ def measure(domains: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
     with ExitStack() as stack:
         with on_core(OTHER_CORE):
             redis = stack.enter_context(RedisServer())
-            everything = range(each * rounds * len(names) * len(CONCURRENCY))
+            everything = range(each * rounds * len(names) * len(at_once))
             knot = stack.enter_context(KnotServer({ZONE: zone(everything)}))
             peers = stack.enter_context(Program("acceptor"))
         with on_core(SERVER_CORE):
@@ -155,7 +155,7 @@ def measure(domains: int, rounds: int) -> dict[str, dict[str, list[Cost]]]:
             }
         stage = Stage(redis, knot, peers, services)
         stack.enter_context(on_core(OTHER_CORE))
-        for concurrency in CONCURRENCY:
+        for concurrency in at_once:
             costs: dict[str, list[Cost]] = {name: [] for name in names}
             for number in range(rounds):
                 for name in in_turn(names, number):
@@ -193,8 +193,9 @@ def main() -> None:
     parser = report.options("cold", __doc__)
     parser.add_argument("--domains", type=int, default=20_000, help="for each candidate and concurrency")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--at-once", type=int, nargs="+", default=AT_ONCE, help="checks under way")
     arguments = parser.parse_args()
-    found = measure(arguments.domains, arguments.rounds)
+    found = measure(arguments.domains, arguments.rounds, arguments.at_once)
     medians = summary(found)
     rounds = {at: {name: [vars(cost) for cost in costs] for name, costs in each.items()} for at, each in found.items()}
     report.save(arguments, {"rounds": rounds, "medians": medians})

@@ -129,7 +129,7 @@ async def test_explain_tells_the_age_of_what_is_cached(
     assert age
     assert 100 <= float(age[1]) < 130
     assert float(age[1]) + float(age[2]) == pytest.approx(500)
-    assert re.search(r"age_s=-  left_s=-\s*$", lines["m"])
+    assert re.search(r"age_s=-  left_s=-  took_ms=[\d.]+\s*$", lines["m"])
     assert re.search(r"value=gd  age_s=[\d.]+  left_s=69\d\d", lines["i"])
 
 

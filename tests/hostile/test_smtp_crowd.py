@@ -116,7 +116,8 @@ async def test_there_are_descriptors_left_for_everybody_else(lab: Lab) -> None:
     """With few of them, of which the soft limit allows even fewer."""
     silent = [lab.domain("silent", number) for number in range(200)]
     few = ("prlimit", "--nofile=64:128")
-    wish = HASTY | {"probes_at_once": 1000}
+    # So patient that none of the seats is spare before all are taken, on a slow machine, too.
+    wish = HASTY | {"slow_greeting": 3.0, "greeting_patience": 4.0, "probes_at_once": 1000}
     async with lab.service("recommended", wish, verify=True, quit_after=True, under=few) as asked:
         assert resource.prlimit(asked.service.pid, resource.RLIMIT_NOFILE) == (128, 128)
         before = len(asked.files())
