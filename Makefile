@@ -55,6 +55,7 @@ lock: $(VENV)/.installed-dev
 audit: $(VENV)/.installed-dev
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip \
 		-r requirements.lock -r requirements-build.lock -r requirements-dev.lock
+	npm audit
 
 # What packages say of themselves is read from them; without the markers, since the bill is for every system.
 sbom: $(VENV)/.installed-dev
