@@ -150,7 +150,7 @@ def cold(stage: Stage, seconds: float) -> dict[str, dict[str, float]]:
         told["health_max"] = max(waits, default=float("nan"))
         found[f"{factor}x"] = told
         asyncio.run(idle(stage.service))
-    # A closed loop gets more than any load that does not wait, however small: what those make of each other is told, too.
+    # A closed loop gets more than any load that does not wait, so what those make of each other is told, too.
     best = max(each["goodput"] for each in loads(found))
     for each in loads(found):
         each["of_best"] = each["goodput"] / best
