@@ -88,7 +88,7 @@ class State:
         """Let the log, and whoever looks back, know of a check that was answered with this report."""
         self.request_log.checked(request, client_ip, report, seconds)
         if self.lookback:
-            self.lookback.saw(report.domains)
+            self.lookback.saw(report)
 
     async def idle(self) -> None:
         """Wait until no check is under way."""
