@@ -16,8 +16,8 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 # The locks are whole. If pip looked for dependencies itself, an extra such as coverage[toml] would have it prefer a
 # release newer than the lock's, and refuse that for want of a hash.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
-VENDOR := mxcheck_service/console/vendor
 LINK := $(INSTALL) --no-build-isolation --editable .
+VENDOR := mxcheck_service/console/vendor
 
 .PHONY: serve test core-coverage lint types format lock sbom audit console-vendor check clean
 
