@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-import aiodns
+import aiodns.error
 import pycares
 from pycares import errno
 
+from mxcheck_service.ares import LoopDriven
 from mxcheck_service.core.model import Family, MxHost
 from mxcheck_service.ports import DnsAnswer, DnsFailure, Found, NotFound
 
@@ -29,9 +30,7 @@ _AS_ONE: Final = 8
 
 _UNASKED: Final = frozenset({errno.ARES_ENOMEM, errno.ARES_EFILE})
 _SHORTEST_TRY: Final = 0.25
-_SOONEST: Final = 0.1
-"""Seconds, or half the time limit if that is less, before which c-ares cannot have waited for an answer in vain: it
-gives a server 250 ms or the time limit. Without a file descriptor for a socket it tells of a timeout at once."""
+"""Seconds, or the time limit if that is less, that c-ares gives a server at least."""
 _UNCONFIGURED: Final = ("127.0.0.1",)
 
 
@@ -43,8 +42,8 @@ class AresResolver:
 
     def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
-        self._soonest = min(_SOONEST, timeout / 2)
         self._options: dict[str, Any] = {
+            "shortest_try": min(_SHORTEST_TRY, timeout),
             "nameservers": list(nameservers) or None,
             "timeout": timeout,
             "tries": _tries(timeout, tries),
@@ -78,7 +77,7 @@ class AresResolver:
         await self._channel.resolver.close()
 
     def _open(self) -> "_Channel":
-        return _Channel(aiodns.DNSResolver(**self._options))
+        return _Channel(LoopDriven(**self._options))
 
     def _renewed(self) -> "_Channel":
         """Return a new channel, or the former as long as the new one does not know whom to ask.
@@ -101,17 +100,18 @@ class AresResolver:
         channel = self._channel
         channel.kept += 1
         channel.open += 1
-        began = asyncio.get_running_loop().time()
         try:
+            query = channel.resolver.query_dns(name, question)
+            # What is over by now came out of the memory of c-ares, or there was no socket to ask by.
+            at_once = query.done()
             async with asyncio.timeout(self._limit):
-                result = await channel.resolver.query_dns(name, question)
+                result = await query
         except aiodns.error.DNSError as error:
             code = error.args[0]
             if code in _NXDOMAIN or code == _NODATA:
                 return NotFound(nxdomain=code in _NXDOMAIN)
             reason = errno.errorcode.get(code, str(code)).removeprefix("ARES_E")
-            at_once = asyncio.get_running_loop().time() - began < self._soonest
-            return DnsFailure(reason, unasked=code in _UNASKED or (code == errno.ARES_ETIMEOUT and at_once))
+            return DnsFailure(reason, unasked=at_once or code in _UNASKED)
         except TimeoutError:
             return DnsFailure("TIMEOUT")
         finally:
@@ -138,6 +138,6 @@ def _tries(timeout: float, tries: int) -> int:
 class _Channel:
     """One c-ares channel: how many answers it may keep, by their weight, and how many questions are open."""
 
-    def __init__(self, resolver: aiodns.DNSResolver) -> None:
+    def __init__(self, resolver: LoopDriven) -> None:
         self.resolver = resolver
         self.kept = self.open = 0
