@@ -135,13 +135,24 @@ def open_files(pid: int) -> int:
 
 
 @contextmanager
+def in_front() -> Iterator[None]:
+    """Within the block, start processes that go before the attackers on their core: elsewhere these are not there."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
+@contextmanager
 def steady(url: str, names: Path) -> Iterator[list[list[Any]]]:
     """Keep the ordinary load up within the block; afterwards the list has the answers."""
     argv = [sys.executable, "-m", "bench.steady", url, str(RATE), str(SHARE), str(names), str(WARM)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        # What it measures is the service, not how long it has to wait for the attackers on its own core.
-        with suppress(PermissionError):
-            os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(2))
+    with in_front():
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
         answers: list[list[Any]] = []
         try:
             yield answers
@@ -227,13 +238,16 @@ def measure(name: str, options: Namespace) -> dict[str, Any]:
     ]
     new = [(f"new{number}", "good", WARM + _COLD + number) for number in range(options.peers // _CONTROL)]
     with ExitStack() as stack, on_core(OTHER_CORE):
-        redis = stack.enter_context(RedisServer())
-        farm = stack.enter_context(SmtpFarm())
+        with in_front():
+            redis = stack.enter_context(RedisServer())
+            peers = stack.enter_context(SmtpFarm("good"))
+        farm = stack.enter_context(SmtpFarm("hostile", peers.port))
         zone = "".join(
             f"{name} MX 10 mx.{name}\nmx.{name} A {farm.address(kind, number)}\n"
             for name, kind, number in (*good, *new, *hostile)
         )
-        knot = stack.enter_context(KnotServer({ZONE: zone}))
+        with in_front():
+            knot = stack.enter_context(KnotServer({ZONE: zone}))
         settings = {
             "cache": {"url": redis.url},
             "dns": {"nameservers": [knot.nameserver]},

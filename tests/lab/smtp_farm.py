@@ -4,11 +4,13 @@
         probe(farm.address("silent", 7), farm.port)
         assert farm.seen()["silent"].most_taken == 0
 
-What a peer does is told by its address. `python -m tests.lab.smtp_farm PORT PORT-OF-THE-RECORD` is the process.
+What a peer does is told by its address. `python -m tests.lab.smtp_farm PORT PORT-OF-THE-RECORD WHOSE` is the process,
+for the peers WHOSE names in PROCESSES.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import resource
 import socket
@@ -95,6 +97,9 @@ KINDS: Final = {
 }
 HOSTILE: Final = tuple(name for name, kind in KINDS.items() if not kind.polite)
 _NAMES: Final = tuple(KINDS)
+PROCESSES: Final = {"all": _NAMES, "good": ("good",), "hostile": HOSTILE}
+_ATTACH_REUSEPORT_CBPF: Final = 51
+"""SO_ATTACH_REUSEPORT_CBPF of Linux (socket(7)), which Python does not name."""
 
 
 @dataclass
@@ -108,13 +113,18 @@ class Seen:
 
 
 class SmtpFarm:
-    """The farm as a context manager, on a free port of every address."""
+    """The farm as a context manager, on a free port of every address.
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    Good peers can have a process of their own, so that they do not wait for what hostile ones do: a farm whose peers
+    are `good`, and after it one whose peers are `hostile`, on the former's `port`.
+    """
+
+    def __init__(self, whose: str = "all", port: int | None = None) -> None:
+        self.port = free_port() if port is None else port
+        self._whose = whose
         self._record = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="mxcheck-farm-")
-        argv = [sys.executable, "-m", "tests.lab.smtp_farm", str(self.port), str(self._record)]
+        argv = [sys.executable, "-m", "tests.lab.smtp_farm", str(self.port), str(self._record), whose]
         self._child = Child("smtp-farm", argv, Path(self._folder.name) / "log")
 
     def __enter__(self) -> Self:
@@ -135,8 +145,8 @@ class SmtpFarm:
     def seen(self) -> dict[str, Seen]:
         """What has happened until now, by kind."""
         with socket.create_connection(("127.0.0.1", self._record), timeout=10) as connection:
-            told = b"".join(iter(lambda: connection.recv(65_536), b""))
-        return {name: Seen(**record) for name, record in json.loads(told).items()}
+            told = json.loads(b"".join(iter(lambda: connection.recv(65_536), b"")))
+        return {name: Seen(**told[name]) for name in PROCESSES[self._whose]}
 
 
 class _Conversation(asyncio.Protocol):
@@ -236,9 +246,11 @@ class _Farm:
         self.seen = {name: Seen() for name in KINDS}
         self.open: set[_Conversation] = set()
 
-    async def serve(self, port: int, record: int) -> None:
+    async def serve(self, port: int, record: int, whose: str) -> None:
         loop = asyncio.get_running_loop()
-        peers = await loop.create_server(lambda: _Conversation(self), "0.0.0.0", port, backlog=65_535)
+        peers = await loop.create_server(
+            lambda: _Conversation(self), sock=_listener(port, first=whose == "good"), backlog=65_535
+        )
         async with peers, await asyncio.start_server(self._tell, "127.0.0.1", record):
             await peers.serve_forever()
 
@@ -247,6 +259,28 @@ class _Farm:
             conversation.look()
         writer.write(json.dumps({name: asdict(seen) for name, seen in self.seen.items()}).encode())
         writer.close()
+
+
+def _listener(port: int, *, first: bool) -> socket.socket:
+    """Return a socket bound to the port, which several may be. The `first` of them says who gets which connection: it
+    has those to good peers itself, the second the others.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("0.0.0.0", port))
+    if first:
+        # Classic BPF (linux/filter.h): compare the second octet of the destination in the IP header, and tell 0 or 1.
+        octet = 0xFFF0_0000 + 17  # SKF_NET_OFF
+        steps = [
+            (0x30, 0, 0, octet),
+            (0x15, 0, 1, _FIRST_NETWORK + _NAMES.index("good")),
+            (0x06, 0, 0, 0),
+            (0x06, 0, 0, 1),
+        ]
+        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+        program = struct.pack("@HP", len(steps), ctypes.addressof(code))
+        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, program)
+    return listener
 
 
 def _many_files() -> None:
@@ -259,4 +293,4 @@ def _many_files() -> None:
 
 if __name__ == "__main__":
     _many_files()
-    asyncio.run(_Farm().serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_Farm().serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
