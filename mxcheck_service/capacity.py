@@ -30,6 +30,12 @@ _LESS: Final = 0.8
 _MORE: Final = 1.05
 _LEAST: Final = 64
 """Lookups that are always taken on."""
+_CROWDED: Final = 0.7
+"""Part of all lookups; where the loop has been late so often that no more are taken on, they begin together."""
+_APART: Final = 4
+"""Looks at the loop from one such beginning to the next: a tenth of a second."""
+_RESTED: Final = 0.95
+"""Share of the time that the processor works, below which it could have begun more."""
 
 
 class Overloaded(Exception):
@@ -48,6 +54,9 @@ class Places:
         self.together = together
         self._in_turn = 0
         self._lines: deque[deque[asyncio.Future[None]]] = deque()
+        self._crowded = False
+        self._beginners: list[asyncio.Future[None]] = []
+        self._looks = 0
         self.few = 0
         """Lookups of ordinary messages that are under way."""
         self.many = 0
@@ -74,6 +83,10 @@ class Places:
             self.limit = min(self.limit * _MORE, self._most)
         self.together = max(self.together - 1, TOGETHER) if busy > _BUSY else min(self.together + 1, MOST_TOGETHER)
         self._call()
+        self._crowded = busy > _BUSY and self.limit < _CROWDED * self._most
+        self._looks += 1
+        if not self._crowded or busy < _RESTED or self._looks >= _APART:
+            self._begin_together()
 
     def take(self, count: int, *, no_more: bool = False) -> "Taken":
         """Take on so many lookups of one request; raises Overloaded, and always where there are to be `no_more`."""
@@ -102,6 +115,25 @@ class Places:
         self._in_turn -= 1
         self._call()
 
+    async def begin(self) -> None:
+        """Begin a lookup of an ordinary message: at once, or together with others where it is crowded.
+
+        All wait for the processor then. Those that begin in one turn of the loop go through the same steps side by
+        side, so that the code and the connections of a step serve many at a time: each costs a tenth less, or better
+        (`bench.overload`).
+        """
+        if self._crowded:
+            beginning: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._beginners.append(beginning)
+            await beginning
+
+    def _begin_together(self) -> None:
+        self._looks = 0
+        for beginning in self._beginners:
+            if not beginning.done():
+                beginning.set_result(None)
+        self._beginners.clear()
+
     def _call(self) -> None:
         """Tell those whose turn it is, as long as there are places."""
         while self._lines and self._in_turn < self.together:
@@ -127,6 +159,7 @@ class Taken:
     async def place(self) -> AsyncIterator[None]:
         """Hold a place, once there is one."""
         if self._few:
+            await self._places.begin()
             yield
             return
         await self._places.enter(self._line)
