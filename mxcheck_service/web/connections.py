@@ -23,6 +23,7 @@ from mxcheck_service.series import OTHER
 from mxcheck_service.settings import ServerSettings
 from mxcheck_service.web import schema
 from mxcheck_service.web.gate import GATE, STATE, Gate, problem
+from mxcheck_service.web.overload import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -102,9 +103,17 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._waiter is None and self._its.gate.refuses_unread and not (self._request_in_progress or self._messages):
+            # The reply before it has just been sent, and the task that serves is to wait for it later in this turn.
+            self._loop.call_soon(self._received, data)
+        else:
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done() or not self._its.gate.refuses_unread:
-            RequestHandler.data_received(self, data)
+            if self.transport is not None:
+                RequestHandler.data_received(self, data)
         elif self._is_refused_unread(data, waiter):
             return
         waiter = self._waiter
@@ -166,7 +175,7 @@ class Connection(RequestHandler):
         self._messages.clear()
         self._parser.message_consumed()
         self._its.requests_count += 1
-        self.transport.write(reply)
+        self._its.outbox.send(self.transport, reply)
         self._next_keepalive_close_time = end = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(end, self._process_keepalive)
@@ -233,6 +242,7 @@ class Connections(web.Server):
         self.metrics = metrics
         self.seconds = seconds
         self.displaced = 0
+        self.outbox = Outbox(made._loop)
         self._handle = made.request_handler
         self._most = most
         self._open: set[Connection] = set()

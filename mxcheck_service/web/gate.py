@@ -42,6 +42,8 @@ _WORTH_WAITING: Final = 0.5
 _MOST_UNREAD: Final = 31
 """Finding out whether a check can be answered from memory costs more than refusing it. So after one that cannot, others
 are refused unread as long as the loop is busy: one, and twice as many each time, until one can."""
+_ON_THEIR_WAY: Final = 0.1
+"""Seconds after which a check that was let in has begun, or never will."""
 _FOREIGN: Final = (
     "a page of another site may not ask; open the console at an address or as localhost, or set server.auth_token"
 )
@@ -127,6 +129,8 @@ class Gate:
         self._overloaded = Refusal(keepalive_seconds)
         self._unread = self._unread_in_a_row = 0
         self._to_read: RawRequestMessage | None = None
+        self._let_in = 0
+        self._let_in_until = 0.0
 
     def open(self, endpoint: str, handler: Handler) -> Served:
         """Wrap a handler that only tells how the service is: nobody is turned away."""
@@ -169,7 +173,7 @@ class Gate:
     @property
     def refuses_unread(self) -> bool:
         """Whether the next request may well be one that is refused unread."""
-        return self._unread_in_a_row > 0 and self._state.places.full
+        return self._unread_in_a_row > 0 and self._state.lag.busy
 
     def refused_unread(self, message: RawRequestMessage) -> bytes | None:
         """Count a request as refused unread and return the reply; None: it is not, or asks for more than just that.
@@ -188,7 +192,11 @@ class Gate:
         ):
             return None
         now = time.monotonic()
-        if self._state.phase is not _READY or not self._is_too_much(message, now):
+        if now > self._let_in_until:
+            self._let_in, self._let_in_until = 0, now + _ON_THEIR_WAY
+        if self._state.phase is not _READY or not self._is_too_much(message, now, self._let_in):
+            # Many come in one turn, and what is free is not taken before the next one.
+            self._let_in += 1
             return None
         self._count_refusal(CHECK, now)
         return self._overloaded.octets(message.headers.get(REQUEST_ID))
@@ -246,10 +254,12 @@ class Gate:
             return _unauthorized()
         if self._state.phase is not _READY:
             return self._unready()
+        self._let_in = max(0, self._let_in - 1)
         return self._overloaded if self._is_too_much(request._message, started) else None
 
-    def _is_too_much(self, message: RawRequestMessage, started: float) -> bool:
-        """Whether a request that is begun now is to be refused unread; one that is counts as such.
+    def _is_too_much(self, message: RawRequestMessage, started: float, let_in: int = 0) -> bool:
+        """Whether a request that is begun now, or after so many that were let in, is to be refused unread; one that is
+        counts as such.
 
         It may be asked twice about one that is not. The others are refused meanwhile: many come at once, and none would
         be if they waited for what becomes of that one.
@@ -258,7 +268,7 @@ class Gate:
         late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
         if late > most and state.lag.worked(started) > most:
             return True
-        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.full
+        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.few + let_in >= state.places.limit
         if busy and message is not self._to_read:
             if self._unread:
                 self._unread -= 1

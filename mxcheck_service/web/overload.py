@@ -132,3 +132,24 @@ class Refusal(web.Response):
             late,
         )
         self._untold, self._tell_at = 0, now + _TELL
+
+
+class Outbox:
+    """Sends refusals together, later in the turn of the loop in which they are due.
+
+    One by one each would wake its caller, where that is on this host, who is asleep again before the next one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def send(self, transport: asyncio.WriteTransport, reply: bytes) -> None:
+        if not self._due:
+            self._loop.call_soon(self._send_all)
+        self._due.append((transport, reply))
+
+    def _send_all(self) -> None:
+        for transport, reply in self._due:
+            transport.write(reply)
+        self._due.clear()
