@@ -70,6 +70,11 @@ class Places:
         """Whether an ordinary message would be refused."""
         return self.few >= self.limit
 
+    def full_after(self, coming: int) -> bool:
+        """Whether an ordinary message would be refused once so many that are coming have their places: where at least
+        half are taken, since who is remembered needs none."""
+        return self.few + min(coming, self.few) >= self.limit
+
     def adapt(self, late: float, busy: float) -> None:
         """Take what the event loop tells, some times a second: how many seconds late it is, and which share of the time
         it has had no rest.

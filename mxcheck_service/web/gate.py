@@ -268,7 +268,7 @@ class Gate:
         late, most = state.lag.at(started), state.checker.deadline * _WORTH_WAITING
         if late > most and state.lag.worked(started) > most:
             return True
-        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.few + let_in >= state.places.limit
+        busy = self._unread_in_a_row and (late or state.lag.busy) and state.places.full_after(let_in)
         if busy and message is not self._to_read:
             if self._unread:
                 self._unread -= 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from mxcheck_service.web.connections import Connection, Connections
 from mxcheck_service.web.gate import GATE, Gate, Phase
+from mxcheck_service.web.overload import Outbox
 from tests.hostile.callers import HEAD, PATIENCE, Caller, post
 from tests.hostile.test_http_shapes import CHUNKED, GET, NOT_HTTP, SMUGGLING
 from tests.hostile.test_overload import in_time, make_late, state_of
@@ -83,6 +85,16 @@ async def refusing(start: StartService, *, left: int = UNREAD, **server: Any) ->
     app_of(client)[GATE]._unread_in_a_row = 31
     make_late(client, 0, busy=True)
     return client
+
+
+def noting(order: list[str], what: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, which notes each of its calls."""
+
+    def noted(*arguments: Any) -> Any:
+        order.append(what)
+        return method(*arguments)
+
+    return noted
 
 
 def connections_of(client: Client) -> Connections:
@@ -201,6 +213,87 @@ class TestAtOnce:
             assert (await caller.reply()).status == 503
             caller.leave()
         assert made == ["/v1/check"] * 2
+
+    async def test_of_many_at_once_as_many_are_let_in_as_there_are_places(
+        self, start: StartService, made: list[str]
+    ) -> None:
+        client = await refusing(start, max_concurrent_requests=6)
+        state_of(client).places.few = 4
+        pairs = [await connected(client) for _ in range(10)]
+        await until(lambda: all(connection._waiter for _, connection in pairs))
+        for _, connection in pairs:
+            connection.data_received(PLAIN)
+        told = [(await caller.reply()).status for caller, _ in pairs]
+        assert sorted(told) == [200] * 2 + [503] * 8
+        assert made == ["/v1/check"] * 2
+        # They have begun, and are over.
+        _, connection = pairs[0]
+        connection.data_received(PLAIN)
+        assert (await pairs[0][0].reply()).status == 200
+        for caller, _ in pairs:
+            caller.leave()
+
+    async def test_of_many_at_once_none_is_refused_where_few_are_looked_up(
+        self, start: StartService, made: list[str]
+    ) -> None:
+        """Those that come may all be remembered, and take no place."""
+        client = await refusing(start, max_concurrent_requests=6)
+        state_of(client).places.few = 2
+        await client.post("/v1/check", json={"sender": "a@null.test"})
+        pairs = [await connected(client) for _ in range(10)]
+        await until(lambda: all(connection._waiter for _, connection in pairs))
+        for _, connection in pairs:
+            connection.data_received(PLAIN)
+        for caller, _ in pairs:
+            assert (await caller.reply()).status == 200
+            caller.leave()
+
+    async def test_who_was_let_in_and_never_began_keeps_nobody_out_for_long(self, start: StartService) -> None:
+        client = await refusing(start, max_concurrent_requests=3)
+        state_of(client).places.few = 2
+        gate = app_of(client)[GATE]
+        gate._let_in, gate._let_in_until = 1000, time.monotonic()
+        caller, _ = await connected(client)
+        await caller.send(PLAIN)
+        assert (await caller.reply()).status == 200
+        caller.leave()
+
+    @pytest.mark.parametrize("leaves", [False, True])
+    async def test_one_that_comes_before_the_task_that_serves_has_come_to_rest(
+        self, start: StartService, made: list[str], leaves: bool
+    ) -> None:
+        client = await refusing(start, left=0)
+        caller, connection = await connected(client)
+        await caller.send(PLAIN)
+        counted = state_of(client).metrics.requests
+        # The task that serves makes another one for a request, and sees the end of that a turn later.
+        while not sum(counted.cells) or connection._request_in_progress:  # noqa: ASYNC110 - it is about single turns
+            await asyncio.sleep(0)
+        assert connection._waiter is None
+        connection.data_received(PLAIN)
+        if leaves:
+            connection.drop()
+            await caller.rest()
+        else:
+            assert [(await caller.reply()).status for _ in range(2)] == [503, 503]
+        assert made == ["/v1/check"]
+        caller.leave()
+
+    async def test_replies_are_sent_together_when_all_of_a_turn_have_been_looked_at(
+        self, start: StartService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await refusing(start)
+        pairs = [await connected(client) for _ in range(3)]
+        await until(lambda: all(connection._waiter for _, connection in pairs))
+        order: list[str] = []
+        monkeypatch.setattr(Gate, "refused_unread", noting(order, "looked at", Gate.refused_unread))
+        monkeypatch.setattr(Outbox, "_send_all", noting(order, "sent", Outbox._send_all))
+        for _, connection in pairs:
+            connection.data_received(PLAIN)
+        for caller, _ in pairs:
+            assert (await caller.reply()).status == 503
+            caller.leave()
+        assert order == ["looked at"] * 3 + ["sent"]
 
     @pytest.mark.parametrize(
         "calm",

@@ -10,6 +10,7 @@ from mxcheck_service.capacity import FEW, MOST_TOGETHER, TOGETHER, Overloaded, P
 from tests.unit.fakes import soon
 
 LATE, IN_TIME = (0.05, 1.0), (0.001, 0.1)
+AT_WORK, RESTED = (0.001, 1.0), (0.001, 0.9)
 
 
 class Order:
@@ -52,6 +53,18 @@ def test_ordinary_messages_are_taken_on_until_so_many_lookups_are_under_way() ->
     for _ in range(FEW):
         first.over(None)
     places.take(1)
+
+
+@pytest.mark.parametrize(
+    ("few", "coming", "full"), [(4, 1, False), (4, 2, True), (4, 3, True), (6, 0, True), (3, 3, True), (2, 100, False)]
+)
+def test_those_that_are_coming_fill_what_is_left_of_places_that_are_mostly_taken(
+    few: int, coming: int, full: bool
+) -> None:
+    places = Places(6)
+    for _ in range(few):
+        places.take(1)
+    assert places.full_after(coming) is full
 
 
 def test_who_has_more_does_not_fill_the_places_of_the_others_nor_they_its_own() -> None:
@@ -158,3 +171,64 @@ async def test_who_has_more_gets_more_places_while_the_processor_has_time() -> N
     assert len(order.begun) == MOST_TOGETHER
     await order.end(f"a{MOST_TOGETHER - TOGETHER}")
     assert len(order.begun) == MOST_TOGETHER + 1
+
+
+class TestTogether:
+    """Lookups of ordinary messages where the loop has been late for a while."""
+
+    def crowded(self, most: float = 1000) -> Places:
+        places = Places(most)
+        for _ in range(5):
+            places.adapt(*LATE)
+        return places
+
+    async def test_they_begin_at_the_fourth_look(self) -> None:
+        places, order = self.crowded(), Order()
+        order.start(places.take(1), "a")
+        for _ in range(3):
+            places.adapt(*AT_WORK)
+            order.start(places.take(1), "b")
+            await soon()
+        assert order.begun == []
+        places.adapt(*AT_WORK)
+        await soon()
+        assert order.begun == ["a", "b", "b", "b"]
+        order.start(places.take(1), "c")
+        places.adapt(*AT_WORK)
+        await soon()
+        assert "c" not in order.begun
+
+    @pytest.mark.parametrize("told", [RESTED, IN_TIME])
+    async def test_they_begin_as_soon_as_the_processor_has_rested(self, told: tuple[float, float]) -> None:
+        places, order = self.crowded(), Order()
+        order.start(places.take(1), "a")
+        await soon()
+        assert order.begun == []
+        places.adapt(*told)
+        await soon()
+        assert order.begun == ["a"]
+
+    async def test_they_begin_at_once_again_when_the_loop_is_late_no_more(self) -> None:
+        places, order = self.crowded(), Order()
+        for _ in range(20):
+            places.adapt(*AT_WORK)
+        order.start(places.take(1), "a")
+        await soon()
+        assert order.begun == ["a"]
+
+    @pytest.mark.parametrize("most", [3, math.inf])
+    async def test_where_as_many_are_taken_on_as_ever_they_begin_at_once(self, most: float) -> None:
+        places, order = self.crowded(most), Order()
+        order.start(places.take(1), "a")
+        await soon()
+        assert order.begun == ["a"]
+
+    async def test_one_that_is_given_up_meanwhile_takes_no_other_along(self) -> None:
+        places, order = self.crowded(), Order()
+        given_up, _ = order.start(places.take(2), "a", "b")
+        await soon()
+        given_up.cancel()
+        places.adapt(*RESTED)
+        await soon()
+        assert order.begun == ["b"]
+        assert places.few == 1
