@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ _UNASKED: Final = frozenset({errno.ARES_ENOMEM, errno.ARES_EFILE})
 _SHORTEST_TRY: Final = 0.25
 """Seconds, or the time limit if that is less, that c-ares gives a server at least."""
 _UNCONFIGURED: Final = ("127.0.0.1",)
+_SYSTEM: Final = "/etc/resolv.conf"
+"""Where the system's servers are named. c-ares reads it for a new channel, and only its own thread would look again."""
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks at whether that has changed."""
 
 
 class AresResolver:
@@ -42,6 +47,8 @@ class AresResolver:
 
     def __init__(self, nameservers: Sequence[str], *, timeout: float, tries: int, tcp: bool = False) -> None:
         self._limit = timeout * tries
+        self._of_system = not nameservers
+        self._look_at = 0.0
         self._options: dict[str, Any] = {
             "shortest_try": min(_SHORTEST_TRY, timeout),
             "nameservers": list(nameservers) or None,
@@ -77,7 +84,8 @@ class AresResolver:
         await self._channel.resolver.close()
 
     def _open(self) -> "_Channel":
-        return _Channel(LoopDriven(**self._options))
+        configured = _configured()  # before it is read: what changes meanwhile is seen at the next look
+        return _Channel(LoopDriven(**self._options), configured)
 
     def _renewed(self) -> "_Channel":
         """Return a new channel, or the former as long as the new one does not know whom to ask.
@@ -88,6 +96,16 @@ class AresResolver:
         nobody = tuple(fresh.resolver.nameservers) == _UNCONFIGURED != tuple(former.resolver.nameservers)
         return former if nobody else fresh
 
+    def _is_outdated(self) -> bool:
+        """Tell whether the channel has enough answers, or the system has been given other servers."""
+        if self._channel.kept >= _MOST_KEPT:
+            return True
+        now = asyncio.get_running_loop().time()
+        if not self._of_system or now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_AGAIN
+        return self._channel.configured != _configured()
+
     async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
         """Return the data of the records of the type asked for.
 
@@ -95,7 +113,7 @@ class AresResolver:
         """
         if not _LOOKUP_NAME.fullmatch(name):
             return NotFound(nxdomain=True)
-        if self._channel.kept >= _MOST_KEPT:
+        if self._is_outdated():
             self._channel = self._renewed()
         channel = self._channel
         channel.kept += 1
@@ -135,9 +153,20 @@ def _tries(timeout: float, tries: int) -> int:
     return max(tries, math.ceil(math.log2(timeout * tries / shortest)) + 1)
 
 
-class _Channel:
-    """One c-ares channel: how many answers it may keep, by their weight, and how many questions are open."""
+def _configured() -> tuple[int, int, int] | None:
+    """Return what differs when the file that names the system's servers has been written; None: there is none."""
+    try:
+        found = os.stat(_SYSTEM)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def __init__(self, resolver: LoopDriven) -> None:
+
+class _Channel:
+    """One c-ares channel: how many answers it may keep, by their weight, how many questions are open, and what the file
+    was that names the system's servers."""
+
+    def __init__(self, resolver: LoopDriven, configured: tuple[int, int, int] | None) -> None:
         self.resolver = resolver
+        self.configured = configured
         self.kept = self.open = 0

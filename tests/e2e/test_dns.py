@@ -3,8 +3,13 @@
 import asyncio
 import os
 import resource
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
 
+import pycares
 import pytest
 
 from mxcheck_service.core.model import Family, MxHost
@@ -14,6 +19,7 @@ from tests.lab import dns_behaviours as dns
 from tests.lab.dns_behaviours import Behaviour
 from tests.lab.dnsd import DnsServer
 from tests.lab.knot import KnotServer
+from tests.lab.process import find_program
 
 
 @pytest.fixture
@@ -127,6 +133,113 @@ async def test_a_question_for_which_there_is_no_socket_was_not_asked(dns_server:
     assert told == DnsFailure("SERVFAIL")
     assert isinstance(told, DnsFailure)
     assert not told.unasked
+
+
+async def test_no_thread_is_made_for_it(resolver: AresResolver, dns_server: DnsServer) -> None:
+    dns_server.set("x.test", "MX", dns.mx((10, "mx.test.")))
+    before = set(os.listdir("/proc/self/task"))
+    others = [AresResolver([dns_server.nameserver], timeout=0.5, tries=2) for _ in range(3)]
+    for each in others:
+        assert isinstance(await each.mx("x.test"), Found)
+        await each.close()
+    assert set(os.listdir("/proc/self/task")) <= before
+
+
+@pytest.mark.parametrize("open_questions", [0, 1])
+async def test_a_question_is_repeated_when_its_time_has_come(
+    open_questions: int, resolver: AresResolver, dns_server: DnsServer
+) -> None:
+    """After half a second, whatever else is being waited for: not at the next full second."""
+    dns_server.set("early.test", "MX", dns.DROP)
+    dns_server.set("x.test", "MX", dns.InTurn(dns.DROP, dns.mx((10, "mx.test."))))
+    early = [asyncio.create_task(resolver.mx("early.test")) for _ in range(open_questions)]
+    if early:
+        await dns_server.wait_asked("early.test", "MX")
+    began = asyncio.get_running_loop().time()
+    assert isinstance(await resolver.mx("x.test"), Found)
+    took = asyncio.get_running_loop().time() - began
+    assert dns_server.count("x.test", "MX") == 2
+    assert 0.5 <= took < 1.0
+    for task in early:
+        assert await task == DnsFailure("TIMEOUT")
+
+
+async def test_an_open_connection_over_which_nothing_is_to_be_said_does_not_keep_the_loop_busy(
+    dns_server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """c-ares wants to know when it can write; later it does not, and a socket can be written to nearly always."""
+    held = asyncio.Event()
+    dns_server.set("x.test", "MX", dns.Delayed(dns.mx((10, "mx.test.")), until=held))
+    calls: list[tuple[int, int]] = []
+    process: Callable[..., None] = pycares.Channel.process_fd
+
+    def noted(channel: pycares.Channel, read: int, write: int) -> None:
+        calls.append((read, write))
+        process(channel, read, write)
+
+    monkeypatch.setattr(pycares.Channel, "process_fd", noted)
+    resolver = AresResolver([dns_server.nameserver], timeout=5, tries=1, tcp=True)
+    answer = asyncio.create_task(resolver.mx("x.test"))
+    await dns_server.wait_asked("x.test", "MX")
+    calls.clear()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(calls) < 5
+    held.set()
+    assert await answer == Found((MxHost(10, "mx.test"),))
+    await resolver.close()
+
+
+OTHER_SERVERS: Final = """
+import asyncio, sys
+from pathlib import Path
+from mxcheck_service import dns
+
+async def main(named, other):
+    dns._LOOK_AGAIN = 0.0
+    resolver = dns.AresResolver([], timeout=0.3, tries=1)
+    print(resolver.nameservers, await resolver.mx("x.test"))
+    named.write_text(f"nameserver {other}\\n")
+    print(resolver.nameservers, await resolver.mx("x.test"))
+    named.write_text("")
+    print(resolver.nameservers, await resolver.mx("x.test"))
+    await resolver.close()
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+"""
+
+
+async def test_other_servers_of_the_system_are_asked_as_soon_as_they_are_named(tmp_path: Path) -> None:
+    """With a resolv.conf of its own, by a mount that nobody else sees; one that names nobody is not taken."""
+    named = tmp_path / "resolv.conf"
+    named.write_text("nameserver 127.0.0.2\n")
+    inside = 'mount --bind "$1" /etc/resolv.conf && exec "$2" -c "$3" "$1" "$4"'
+    async with DnsServer(address="127.0.0.4") as other:
+        other.set("x.test", "MX", dns.mx((10, "mx.test.")))
+        words = ["sh", "-c", inside, "-", str(named), sys.executable, OTHER_SERVERS, other.nameserver]
+        process = await asyncio.create_subprocess_exec(
+            find_program("unshare"), "--mount", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        told, errors = await process.communicate()
+    found = "Found(records=(MxHost(preference=10, exchange='mx.test'),))"
+    former, asked, kept = told.decode().splitlines() or [errors.decode()]
+    assert former.startswith("('127.0.0.2',) DnsFailure(")
+    assert asked == f"('127.0.0.2',) {found}"
+    assert kept == f"('127.0.0.4',) {found}"
+
+
+async def test_the_system_is_looked_at_once_a_second_and_not_where_servers_are_given(
+    dns_server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[object] = []
+    monkeypatch.setattr("mxcheck_service.dns._configured", lambda: looks.append(None))
+    for servers, most in (([dns_server.nameserver], 1), ([], 2)):
+        looks.clear()
+        resolver = AresResolver(servers, timeout=0.01, tries=1)
+        for _ in range(5):
+            await resolver.mx("x.test")
+        await resolver.close()
+        assert len(looks) == most
 
 
 async def test_addresses_are_shuffled(resolver: AresResolver, dns_server: DnsServer) -> None:
