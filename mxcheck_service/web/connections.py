@@ -112,8 +112,7 @@ class Connection(RequestHandler):
     def _received(self, data: bytes) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done() or not self._its.gate.refuses_unread:
-            if self.transport is not None:
-                RequestHandler.data_received(self, data)
+            RequestHandler.data_received(self, data)
         elif self._is_refused_unread(data, waiter):
             return
         waiter = self._waiter

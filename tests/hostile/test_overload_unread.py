@@ -313,6 +313,13 @@ class TestAtOnce:
         assert app_of(client)[GATE]._unread == UNREAD
         caller.leave()
 
+    async def test_once_the_loop_has_rested_requests_are_looked_at_no_longer(self, start: StartService) -> None:
+        client = await refusing(start)
+        gate = app_of(client)[GATE]
+        assert gate.refuses_unread
+        make_late(client, 0)
+        assert not gate.refuses_unread
+
     async def test_with_the_token_only(self, start: StartService, made: list[str]) -> None:
         client = await refusing(start, auth_token="s3cret")
         caller, _ = await connected(client)

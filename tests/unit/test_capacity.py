@@ -232,3 +232,4 @@ class TestTogether:
         await soon()
         assert order.begun == ["b"]
         assert places.few == 1
+        assert places._beginners == []
