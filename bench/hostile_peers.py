@@ -23,13 +23,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from argparse import Namespace
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +35,8 @@ import aiohttp
 import uvloop
 
 from bench import report
-from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, cpu_seconds, on_core, resident_bytes
+from bench.stage import OTHER_CORE, QUIET, SERVER_CORE, ZONE, on_core, resident_bytes
+from bench.watching import LOOK, Moment, open_files, sampled
 from tests.lab.knot import KnotServer
 from tests.lab.redis import RedisServer
 from tests.lab.service import UNLIMITED, Service
@@ -60,7 +59,6 @@ _LONGEST: Final = 90.0
 """Seconds after which a flood ends, whether or not each host has its verdict."""
 _PATIENCE: Final = 30.0
 """Seconds that a greeting is waited for in the background. By default it is five minutes."""
-_LOOK: Final = 0.2
 _BACK: Final = 90.0
 """Seconds after the attack for everything to be closed."""
 CANDIDATES: Final[Mapping[str, tuple[bool, Mapping[str, Any]]]] = {
@@ -78,60 +76,6 @@ _TOLD: Final = frozenset({"gd", "tr", "tc", "rf", "inv", "ratelimited"})
 
 
 PHASES: Final = ("alone", "good", "hostile")
-
-
-@dataclass
-class Samples:
-    """What the process used, looked at five times a second."""
-
-    resident: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-
-
-@contextmanager
-def sampled(pid: int) -> Iterator[Samples]:
-    samples, over = Samples(), threading.Event()
-
-    def look() -> None:
-        while not over.wait(_LOOK):
-            samples.resident.append(resident_bytes(pid))
-            samples.files.append(open_files(pid))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        over.set()
-        thread.join()
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What the clock and the process tell at a time."""
-
-    time: float
-    cpu: float
-    waited: float
-    """Seconds that the process had to wait for its core, since others had it (proc(5): schedstat)."""
-
-    @classmethod
-    def of(cls, pid: int) -> "Moment":
-        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-        return cls(time.monotonic(), cpu_seconds(pid), waited)
-
-    def until(self, end: "Moment") -> dict[str, float]:
-        """How long it took, and for which part of it the process was running, or would have liked to."""
-        seconds = end.time - self.time
-        return {
-            "seconds": seconds,
-            "running": (end.cpu - self.cpu) / seconds,
-            "kept_waiting": (end.waited - self.waited) / seconds,
-        }
-
-
-def open_files(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 @contextmanager
@@ -226,7 +170,7 @@ def wait_back(pid: int, files: int) -> float | None:
     while (passed := time.monotonic() - start) < _BACK:
         if open_files(pid) <= files:
             return passed
-        time.sleep(_LOOK)
+        time.sleep(LOOK)
     return None
 
 
