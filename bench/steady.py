@@ -42,8 +42,11 @@ class Steady:
         self.answers.append((due, time.monotonic() - due, warm, said))
 
     async def _connection(self) -> Connection:
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            connection = self._idle.pop()
+            # One that was needed once, and then idle for too long, has been closed.
+            if not connection[0].at_eof():
+                return connection
         return await asyncio.open_connection(self._parts.hostname, self._parts.port)
 
     async def _said(self, connection: Connection, name: str) -> str:
