@@ -48,7 +48,7 @@ class LoopDriven(aiodns.DNSResolver):
         elif not writable and fd in self._write_fds:
             self._write_fds.discard(fd)
             self.loop.remove_writer(fd)
-        if self._read_fds and self._timer is None:
+        if (self._read_fds or self._write_fds) and self._timer is None:
             self._start_timer()
 
     def _start_timer(self) -> None:

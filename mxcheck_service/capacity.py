@@ -124,8 +124,7 @@ class Places:
         """Begin a lookup of an ordinary message: at once, or together with others where it is crowded.
 
         All wait for the processor then. Those that begin in one turn of the loop go through the same steps side by
-        side, so that the code and the connections of a step serve many at a time: each costs a tenth less, or better
-        (`bench.overload`).
+        side, so that the code and the connections of a step serve many at a time, and each costs less.
         """
         if self._crowded:
             beginning: asyncio.Future[None] = asyncio.get_running_loop().create_future()
