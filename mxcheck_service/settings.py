@@ -137,7 +137,7 @@ class DnsSettings(_Section):
     """The section `dns`."""
 
     nameservers: tuple[str, ...] = ()
-    """Servers to ask, `ip` or `ip:port`; empty: the system's."""
+    """Servers to ask, `ip` or `ip:port`; empty: those of /etc/resolv.conf, also when it changes."""
     timeout: Annotated[float, Field(gt=0, le=60)] = 1.0
     """Seconds that a server may take to answer; times `tries` is the most that a question takes."""
     tries: Annotated[int, Field(ge=1, le=10)] = 2
