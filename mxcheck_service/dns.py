@@ -94,7 +94,7 @@ class AresResolver:
         """
         former, fresh = self._channel, self._open()
         nobody = tuple(fresh.resolver.nameservers) == _UNCONFIGURED != tuple(former.resolver.nameservers)
-        return former if nobody else fresh
+        return former if nobody and not _is_this_host_named() else fresh
 
     def _is_outdated(self) -> bool:
         """Tell whether the channel has enough answers, or the system has been given other servers."""
@@ -160,6 +160,15 @@ def _configured() -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _is_this_host_named() -> bool:
+    """Tell whether the system names the server that c-ares takes when it knows of none."""
+    try:
+        with open(_SYSTEM, encoding="latin-1") as lines:
+            return any(line.split()[:2] == ["nameserver", *_UNCONFIGURED] for line in lines)
+    except OSError:
+        return False
 
 
 class _Channel:
