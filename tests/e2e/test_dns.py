@@ -146,22 +146,19 @@ async def test_no_thread_is_made_for_it(resolver: AresResolver, dns_server: DnsS
 
 
 @pytest.mark.parametrize("open_questions", [0, 1])
-async def test_a_question_is_repeated_when_its_time_has_come(
-    open_questions: int, resolver: AresResolver, dns_server: DnsServer
-) -> None:
-    """After half a second, whatever else is being waited for: not at the next full second."""
+async def test_a_question_is_repeated_when_its_time_has_come(open_questions: int, dns_server: DnsServer) -> None:
+    """Whatever else is being waited for. At the next full second it would be too late."""
+    resolver = AresResolver([dns_server.nameserver], timeout=0.4, tries=2)
     dns_server.set("early.test", "MX", dns.DROP)
     dns_server.set("x.test", "MX", dns.InTurn(dns.DROP, dns.mx((10, "mx.test."))))
     early = [asyncio.create_task(resolver.mx("early.test")) for _ in range(open_questions)]
     if early:
         await dns_server.wait_asked("early.test", "MX")
-    began = asyncio.get_running_loop().time()
     assert isinstance(await resolver.mx("x.test"), Found)
-    took = asyncio.get_running_loop().time() - began
     assert dns_server.count("x.test", "MX") == 2
-    assert 0.5 <= took < 1.0
     for task in early:
         assert await task == DnsFailure("TIMEOUT")
+    await resolver.close()
 
 
 async def test_an_open_connection_over_which_nothing_is_to_be_said_does_not_keep_the_loop_busy(
@@ -203,6 +200,9 @@ async def main(named, other):
     print(resolver.nameservers, await resolver.mx("x.test"))
     named.write_text("")
     print(resolver.nameservers, await resolver.mx("x.test"))
+    named.write_text("nameserver 127.0.0.1\\n")
+    await resolver.mx("y.test")
+    print(resolver.nameservers)
     await resolver.close()
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
@@ -222,10 +222,11 @@ async def test_other_servers_of_the_system_are_asked_as_soon_as_they_are_named(t
         )
         told, errors = await process.communicate()
     found = "Found(records=(MxHost(preference=10, exchange='mx.test'),))"
-    former, asked, kept = told.decode().splitlines() or [errors.decode()]
+    former, asked, kept, this_host = told.decode().splitlines() or [errors.decode()]
     assert former.startswith("('127.0.0.2',) DnsFailure(")
     assert asked == f"('127.0.0.2',) {found}"
     assert kept == f"('127.0.0.4',) {found}"
+    assert this_host == "('127.0.0.1',)"
 
 
 async def test_the_system_is_looked_at_once_a_second_and_not_where_servers_are_given(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab import smtp_scripts
 from tests.lab.smtp import End, SmtpPeers
+from tests.lab.smtp_farm import SmtpFarm
 from tests.lab.smtp_scripts import Script
 from tests.lab.waiting import StillWaiting
 
@@ -202,3 +203,13 @@ async def close(writer: asyncio.StreamWriter) -> None:
     """Close the client's side; a peer that has reset the connection is no error here."""
     writer.close()
     await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+def test_good_peers_of_a_farm_can_have_a_process_of_their_own() -> None:
+    with SmtpFarm("good") as good, SmtpFarm("hostile", good.port) as hostile:
+        for kind in ("good", "no answer to QUIT"):
+            with socket.create_connection((good.address(kind), good.port), timeout=10) as connection:
+                assert connection.recv(100).startswith(b"220 ")
+        assert {name: seen.connections for name, seen in good.seen().items()} == {"good": 1}
+        met = {name: seen.connections for name, seen in hostile.seen().items() if seen.connections}
+        assert met == {"no answer to QUIT": 1}

@@ -122,6 +122,15 @@ async def connected(client: Client, *, takes: int | None = None) -> tuple[Caller
     return caller, connection
 
 
+async def all_at_once(client: Client, count: int) -> list[tuple[Caller, Connection]]:
+    """So many new connections, over each of which a check has come in the same turn of the loop."""
+    pairs = [await connected(client) for _ in range(count)]
+    await until(lambda: all(connection._waiter for _, connection in pairs))
+    for _, connection in pairs:
+        connection.data_received(PLAIN)
+    return pairs
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of requests that aiohttp has made objects of."""
@@ -204,12 +213,8 @@ class TestAtOnce:
 
     async def test_of_many_at_once_one_in_32_is_read(self, start: StartService, made: list[str]) -> None:
         client = await refusing(start, left=0)
-        pairs = [await connected(client) for _ in range(33)]
-        await until(lambda: all(connection._waiter for _, connection in pairs))
-        for _, connection in pairs:
-            # In one turn of the loop: what becomes of the one that is read is not known before the last one has come.
-            connection.data_received(PLAIN)
-        for caller, _ in pairs:
+        # What becomes of the one that is read is not known before the last one has come.
+        for caller, _ in await all_at_once(client, 33):
             assert (await caller.reply()).status == 503
             caller.leave()
         assert made == ["/v1/check"] * 2
@@ -219,10 +224,7 @@ class TestAtOnce:
     ) -> None:
         client = await refusing(start, max_concurrent_requests=6)
         state_of(client).places.few = 4
-        pairs = [await connected(client) for _ in range(10)]
-        await until(lambda: all(connection._waiter for _, connection in pairs))
-        for _, connection in pairs:
-            connection.data_received(PLAIN)
+        pairs = await all_at_once(client, 10)
         told = [(await caller.reply()).status for caller, _ in pairs]
         assert sorted(told) == [200] * 2 + [503] * 8
         assert made == ["/v1/check"] * 2
@@ -239,11 +241,7 @@ class TestAtOnce:
         """Those that come may all be remembered, and take no place."""
         client = await refusing(start, max_concurrent_requests=6)
         state_of(client).places.few = 2
-        pairs = [await connected(client) for _ in range(10)]
-        await until(lambda: all(connection._waiter for _, connection in pairs))
-        for _, connection in pairs:
-            connection.data_received(PLAIN)
-        for caller, _ in pairs:
+        for caller, _ in await all_at_once(client, 10):
             await caller.reply()
             caller.leave()
         assert len(made) == 10
@@ -283,14 +281,10 @@ class TestAtOnce:
         self, start: StartService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = await refusing(start)
-        pairs = [await connected(client) for _ in range(3)]
-        await until(lambda: all(connection._waiter for _, connection in pairs))
         order: list[str] = []
         monkeypatch.setattr(Gate, "refused_unread", noting(order, "looked at", Gate.refused_unread))
         monkeypatch.setattr(Outbox, "_send_all", noting(order, "sent", Outbox._send_all))
-        for _, connection in pairs:
-            connection.data_received(PLAIN)
-        for caller, _ in pairs:
+        for caller, _ in await all_at_once(client, 3):
             assert (await caller.reply()).status == 503
             caller.leave()
         assert order == ["looked at"] * 3 + ["sent"]
