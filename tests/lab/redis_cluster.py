@@ -27,6 +27,9 @@ _PATIENCE = 30.0
 _FAILOVER = 15.0
 """Seconds after which a replica has taken over, or has given up (it does so after five)."""
 
+_AT_ONCE = 128
+"""Slots that are given away together. A node does nothing else meanwhile: with 5,000, for more than half a second."""
+
 
 class RedisCluster:
     """Six redis-servers as one cluster, as a context manager; its methods block."""
@@ -193,8 +196,9 @@ class MovingSlots:
         """Give the slots to their new owner, with what keys are left in them, and wait until all nodes know."""
         self.move_keys()
         target_id = self._target.ask("CLUSTER", "MYID")
-        for node in (self._target, self._source):
-            self._set(node, "NODE", target_id)
+        for first in range(0, len(self.slots), _AT_ONCE):
+            for node in (self._target, self._source):
+                self._set(node, "NODE", target_id, slots=self.slots[first : first + _AT_ONCE])
         poll_until(lambda: _agreed(self._cluster.nodes), _PATIENCE, "all know of the slots' new owner")
 
     def __exit__(
@@ -203,8 +207,8 @@ class MovingSlots:
         for node in (self._source, self._target):
             self._set(node, "STABLE")
 
-    def _set(self, node: RedisServer, *state: str) -> None:
-        node.ask_all([("CLUSTER", "SETSLOT", slot, *state) for slot in self.slots])
+    def _set(self, node: RedisServer, *state: str, slots: Sequence[int] | None = None) -> None:
+        node.ask_all([("CLUSTER", "SETSLOT", slot, *state) for slot in slots or self.slots])
 
 
 def _agreed(nodes: list[RedisServer]) -> bool:
