@@ -1,11 +1,14 @@
 """c-ares driven by the event loop."""
 
+import asyncio
 import weakref
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import aiodns
 import pycares
 
+_T = TypeVar("_T")
 _NO_SOCKET: Final = pycares.ARES_SOCKET_BAD
 
 
@@ -23,6 +26,21 @@ class LoopDriven(aiodns.DNSResolver):
     def __init__(self, *, shortest_try: float, **options: Any) -> None:
         self._look = shortest_try / 2
         super().__init__(**options)
+
+    def ask(self, name: str, question: int, keep: Callable[[pycares.DNSResult], _T]) -> asyncio.Future[_T]:
+        """Ask for records of a type; return what `keep` makes of the answer, which is not held any longer.
+
+        It may have thousands of records, with some objects for each, and a turn of the loop may bring many such answers
+        before the first task that waits for one runs. Raises aiodns.error.DNSError as `query_dns` does.
+        """
+        kept: asyncio.Future[_T] = self.loop.create_future()
+
+        def answered(answer: Any, error: int | None) -> None:
+            self._callback(kept, keep(answer) if error is None else answer, error)
+
+        with self._capture_ares_error(kept):
+            self._channel.query(name, question, callback=answered)
+        return kept
 
     def _make_channel(self, **options: Any) -> tuple[bool, pycares.Channel]:
         # c-ares holds on to what it calls; this must not keep the resolver, which closes the channel when it goes.

@@ -5,8 +5,8 @@ import math
 import os
 import random
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import aiodns.error
 import pycares
@@ -16,7 +16,9 @@ from mxcheck_service.ares import LoopDriven
 from mxcheck_service.core.model import Family, MxHost
 from mxcheck_service.ports import DnsAnswer, DnsFailure, Found, NotFound
 
-_QUESTION = {Family.V4: "A", Family.V6: "AAAA"}
+_T = TypeVar("_T")
+
+_ADDRESSES: Final = {Family.V4: pycares.QUERY_TYPE_A, Family.V6: pycares.QUERY_TYPE_AAAA}
 _LOOKUP_NAME = re.compile(r"[A-Za-z0-9_.-]{1,254}", re.ASCII)
 
 # An answer that there is no such name or record, told apart from every failure to get an answer. EBADNAME is c-ares
@@ -64,21 +66,14 @@ class AresResolver:
         return tuple(self._channel.resolver.nameservers)
 
     async def mx(self, name: str) -> DnsAnswer[MxHost]:
-        answer = await self._ask(name, "MX")
-        if not isinstance(answer, Found):
-            return answer
-        hosts = (MxHost(data.priority, data.exchange.removesuffix(".")) for data in answer.records)
-        return Found(tuple(dict.fromkeys(hosts)))
+        return await self._ask(name, pycares.QUERY_TYPE_MX, _mx_host)
 
     async def addresses(self, name: str, family: Family) -> DnsAnswer[str]:
-        answer = await self._ask(name, _QUESTION[family])
+        answer = await self._ask(name, _ADDRESSES[family], _address)
         if not isinstance(answer, Found):
             return answer
-        # A set (RFC 2181 section 5): an address that is there twice is not one more to try.
-        ips = list(dict.fromkeys(data.addr for data in answer.records))
         # Spreads the probes over equal addresses; here, so that everything after it is deterministic.
-        random.shuffle(ips)
-        return Found(tuple(ips))
+        return Found(tuple(random.sample(answer.records, len(answer.records))))
 
     async def close(self) -> None:
         await self._channel.resolver.close()
@@ -106,11 +101,8 @@ class AresResolver:
         self._look_at = now + _LOOK_AGAIN
         return self._channel.configured != _configured()
 
-    async def _ask(self, name: str, question: str) -> DnsAnswer[Any]:
-        """Return the data of the records of the type asked for.
-
-        An answer may also hold the CNAME records that led to them, or nothing else, which is NODATA.
-        """
+    async def _ask(self, name: str, question: int, read: Callable[[Any], _T]) -> DnsAnswer[_T]:
+        """Return what `read` makes of the data of each record of the type asked for."""
         if not _LOOKUP_NAME.fullmatch(name):
             return NotFound(nxdomain=True)
         if self._is_outdated():
@@ -119,11 +111,11 @@ class AresResolver:
         channel.kept += 1
         channel.open += 1
         try:
-            query = channel.resolver.query_dns(name, question)
+            query = channel.resolver.ask(name, question, lambda answer: _Told.by(answer, question, read))
             # What is over by now came out of the memory of c-ares, or there was no socket to ask by.
             at_once = query.done()
             async with asyncio.timeout(self._limit):
-                result = await query
+                told = await query
         except aiodns.error.DNSError as error:
             code = error.args[0]
             if code in _NXDOMAIN or code == _NODATA:
@@ -136,10 +128,31 @@ class AresResolver:
             channel.open -= 1
             if not channel.open and channel is not self._channel:
                 await channel.resolver.close()
-        channel.kept += len(result.answer) // _AS_ONE
-        wanted = getattr(pycares, f"QUERY_TYPE_{question}")
-        data = tuple(record.data for record in result.answer if record.type == wanted)
-        return Found(data) if data else NotFound(nxdomain=False)
+        channel.kept += told.length // _AS_ONE
+        return Found(told.records) if told.records else NotFound(nxdomain=False)
+
+
+class _Told(NamedTuple, Generic[_T]):
+    """What an answer tells: the records of the type asked for, each once (RFC 2181 section 5: they are a set).
+
+    It may also hold the CNAME records that led to them, or nothing else, which is NODATA. `length`: of all records.
+    """
+
+    records: tuple[_T, ...]
+    length: int
+
+    @classmethod
+    def by(cls, answer: pycares.DNSResult, question: int, read: Callable[[Any], _T]) -> Self:
+        records = dict.fromkeys(read(record.data) for record in answer.answer if record.type == question)
+        return cls(tuple(records), len(answer.answer))
+
+
+def _mx_host(data: Any) -> MxHost:
+    return MxHost(data.priority, data.exchange.removesuffix("."))
+
+
+def _address(data: Any) -> str:
+    return str(data.addr)
 
 
 def _tries(timeout: float, tries: int) -> int:

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 import pycares
 import pytest
 
+from mxcheck_service.ares import LoopDriven
 from mxcheck_service.core.model import Family, MxHost
 from mxcheck_service.dns import AresResolver
 from mxcheck_service.ports import DnsFailure, Found, NotFound
@@ -95,6 +97,24 @@ async def test_a_record_that_is_there_twice_is_one(resolver: AresResolver, dns_s
     dns_server.set("x.test", "MX", dns.Swollen(dns.mx((10, "mx.test."))))
     assert await resolver.addresses("x.test", Family.V4) == Found(("192.0.2.1",))
     assert await resolver.mx("x.test") == Found((MxHost(10, "mx.test"),))
+
+
+async def test_the_records_of_an_answer_are_gone_before_the_next_one_comes(dns_server: DnsServer) -> None:
+    """Of thousands of records a name may have; a turn of the loop may bring many such answers."""
+    dns_server.set("x.test", "A", dns.a("192.0.2.1", "192.0.2.2"))
+    resolver = LoopDriven(shortest_try=0.25, nameservers=[dns_server.nameserver])
+    held: list[weakref.ref[pycares.DNSRecord]] = []
+
+    def keep(answer: pycares.DNSResult) -> int:
+        held.extend(map(weakref.ref, answer.answer))
+        return len(answer.answer)
+
+    query = resolver.ask("x.test", pycares.QUERY_TYPE_A, keep)
+    left: list[int] = []
+    query.add_done_callback(lambda _: left.append(sum(ref() is not None for ref in held)))
+    assert await query == 2
+    assert left == [0]
+    await resolver.close()
 
 
 async def test_a_server_that_was_quick_may_take_all_the_time_there_is(dns_server: DnsServer) -> None:
