@@ -4,10 +4,13 @@ from typing import Any
 
 from tests.e2e.scenarios.row import ONE_MX, Nobody, Row, Symbol, one_mx, symbol
 from tests.lab import smtp_scripts as scripts
-from tests.lab.dns_behaviours import NXDOMAIN
+from tests.lab.dns_behaviours import NXDOMAIN, Delayed, a
 
 _GOOD = {"MX_GOOD": symbol(-0.1, "mx.{d}")}
 _THREE = "one MX 10 mx.one\nmx.one A {one}\ntwo MX 10 mx.two\nmx.two A {two}\nthree TXT x"
+
+_BOTH_ASK = 0.2
+"""Seconds in which the other domain of the message has come to the host, too, and does not find its verdict."""
 
 
 def _one_domain(name: str, source: str, symbols: dict[str, Symbol], service: str = "connect", **request: Any) -> Row:
@@ -141,6 +144,7 @@ ROWS = (
     Row(
         id="two-domains-share-a-host",
         zone=f"one MX 10 mx\ntwo MX 10 mx\n{ONE_MX}",
+        dns={"mx.{d} A": lambda names: Delayed(a(names["mx"]), seconds=_BOTH_ASK)},
         peers={"mx": scripts.good()},  # which sees one connection
         request={"sender": "a@one.{d}", "mime_from": "a@two.{d}"},
         symbols=_GOOD | {"MIME_FROM_MX_GOOD": symbol(-0.1, "mx.{d}")},
