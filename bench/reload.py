@@ -1,6 +1,6 @@
 """What a reload of a large map costs the requests of the meantime: warm checks beside a reload, and without one.
 
-    python -m bench.reload [--entries 1000000] [--rate 400] [--rounds 3] [--json FILE]
+    python -m bench.reload [--entries 1000000] [--rate 400] [--seconds 4] [--rounds 3] [--json FILE]
 
 A map of domains is replaced by another one that is as large, and POST /-/reload is asked for; from then until its reply
 checks are sent at a fixed rate, whatever becomes of those before, and each is measured from when it was due. As many
@@ -64,7 +64,7 @@ async def latencies(
     return found
 
 
-async def measure(setting: str, entries: int, rate: float, rounds: int) -> list[dict[str, Any]]:
+async def measure(setting: str, entries: int, rate: float, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """What each round saw."""
     found = []
     with tempfile.TemporaryDirectory() as folder, RedisServer() as redis:
@@ -85,17 +85,17 @@ async def measure(setting: str, entries: int, rate: float, rounds: int) -> list[
                     if response.status != 200 or told["maps"][setting]["entries"] < entries / 2:
                         raise RuntimeError(f"the reload failed: {told}")
 
-                async def for_seconds(seconds: float) -> list[float]:
+                async def idle() -> list[float]:
                     return await latencies(session, service.url, rate, lambda past: past >= seconds)
 
-                await for_seconds(3)
+                await idle()
                 for edition in range(1, rounds + 1):
                     write(path, setting, entries, edition)
-                    before = await for_seconds(4)
+                    before = await idle()
                     reloading = asyncio.create_task(reload())
                     during = await latencies(session, service.url, rate, lambda _: reloading.done())  # noqa: B023
                     await reloading
-                    after = await for_seconds(4)
+                    after = await idle()
                     found.append({IDLE: _told(before + after), RELOAD: _told(during)})
     return found
 
@@ -113,10 +113,11 @@ def main() -> None:
     parser = report.options("reload", __doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=400.0)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of the load before and after a reload")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     rounds = {
-        setting: asyncio.run(measure(setting, arguments.entries, arguments.rate, arguments.rounds))
+        setting: asyncio.run(measure(setting, arguments.entries, arguments.rate, arguments.seconds, arguments.rounds))
         for setting in _KINDS
     }
     ratios = {
