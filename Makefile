@@ -27,9 +27,8 @@ serve: $(VENV)/.installed
 # Tests start processes by the hundred, each of which would compile the package again.
 test core-coverage: export PYTHONDONTWRITEBYTECODE :=
 
-# Three at a time also where there are two processors: a third of the time a test waits for somebody.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
 
 # The decisions are held to the last branch by their own tests, not by what else happens to pass through them.
 core-coverage: $(VENV)/.installed-dev
