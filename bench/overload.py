@@ -186,7 +186,7 @@ def refusal(stage: Stage, seconds: int) -> dict[str, dict[str, float]]:
         fixed = stack.enter_context(tempfile.NamedTemporaryFile("w"))
         with on_core(SERVER_CORE):
             full = stack.enter_context(Service(settings, name="full"))
-            stack.callback(full.kill)  # at its ease it would wait for that lookup
+            stack.callback(full.kill)  # asked to end, it would wait for the lookup
             asyncio.run(full.check({"sender": "a@one.test", "deadline_ms": 1}))
             fixed.write(json.dumps(asyncio.run(full.check({"sender": "a@two.test"})).body))
             fixed.flush()
