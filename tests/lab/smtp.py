@@ -27,6 +27,8 @@ __all__ = ["End", "Peer", "Session", "SmtpPeers"]
 
 _FIRST, _LAST = 2, 250
 _MAX_FILLERS = 16
+_WITHIN = 20.0
+"""Seconds; longer than the service waits for any peer by default, its five seconds for the reply to QUIT included."""
 # Loopback connects in microseconds, and a dropped SYN is repeated after one second only.
 _FILLER_CONNECT_SECONDS = 0.2
 
@@ -62,7 +64,7 @@ class Peer:
             self._scripts = tuple(later)
         return script
 
-    async def wait_connected(self, times: int = 1, within: float = 5.0) -> list[Session]:
+    async def wait_connected(self, times: int = 1, within: float = _WITHIN) -> list[Session]:
         """The sessions, once there are so many; raises StillWaiting."""
         await self._changes.wait_until(
             lambda: self.connections >= times,
@@ -71,7 +73,7 @@ class Peer:
         )
         return self.sessions
 
-    async def wait_ended(self, times: int = 1, within: float = 5.0) -> list[Session]:
+    async def wait_ended(self, times: int = 1, within: float = _WITHIN) -> list[Session]:
         """The sessions, once so many of them ended; raises StillWaiting."""
         await self._changes.wait_until(
             lambda: sum(session.ended is not None for session in self.sessions) >= times,
@@ -80,7 +82,7 @@ class Peer:
         )
         return self.sessions
 
-    async def wait_received(self, data: bytes, within: float = 5.0) -> None:
+    async def wait_received(self, data: bytes, within: float = _WITHIN) -> None:
         """Return once some session has received this data; raises StillWaiting."""
         await self._changes.wait_until(
             lambda: any(data in session.received for session in self.sessions),
@@ -88,7 +90,7 @@ class Peer:
             lambda: f"{data!r} received at {self.address}: {self.sessions}",
         )
 
-    async def wait_sent(self, data: bytes, within: float = 5.0) -> None:
+    async def wait_sent(self, data: bytes, within: float = _WITHIN) -> None:
         """Return once some session has sent this data; raises StillWaiting."""
         await self._changes.wait_until(
             lambda: any(data in session.sent for session in self.sessions),

@@ -104,8 +104,8 @@ def rejects(code: int = 554, *, lines: int = 1, text: bytes = b"no service") -> 
 
 
 def mixed_codes() -> Script:
-    """`220-`, then a final line of another code, `250 `."""
-    return banner(b"220-" + _NAME + b"\r\n250 " + _NAME)
+    """`220-`, then a final line of another code, `250 `; QUIT is answered."""
+    return _polite(Send(b"220-" + _NAME + b"\r\n250 " + _NAME + b"\r\n"))
 
 
 def open_greeting_then_eof() -> Script:
