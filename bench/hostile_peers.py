@@ -8,7 +8,9 @@ ones are met, of all kinds of tests/lab/smtp_farm.py in turn, each with a domain
 is said, since that is where a peer can do most.
 
     stream   one message after the other at a fixed rate, so that there is processor left for others
-    flood    all of them at once, and then again and again until each host has its verdict
+    held     the same, about hosts that say nothing or never come to an end, with so much patience that in the end all
+             are connected at once; measured is that time
+    flood    all are asked about at once, and then again and again until each host has its verdict
 
 On a machine that others use, `chrt -r 1 python -m bench.hostile_peers` keeps them from what is measured.
 
@@ -28,6 +30,7 @@ from argparse import Namespace
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,14 +62,38 @@ _LONGEST: Final = 90.0
 """Seconds after which a flood ends, whether or not each host has its verdict."""
 _PATIENCE: Final = 30.0
 """Seconds that a greeting is waited for in the background. By default it is five minutes."""
-_BACK: Final = 90.0
+_BACK: Final = 240.0
 """Seconds after the attack for everything to be closed."""
-CANDIDATES: Final[Mapping[str, tuple[bool, Mapping[str, Any]]]] = {
-    "stream": (False, UNLIMITED),
-    "flood": (True, UNLIMITED),
-    "flood, limits a minute": (True, {}),
+_HELD: Final = 30.0
+"""Seconds for which all are connected at once, and others are served beside them."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Hosts of these kinds in turn, asked about in a `flood` or a stream, and settings by section. Where all are to be
+    `held` at once, that is the time that counts."""
+
+    settings: Mapping[str, Mapping[str, Any]]
+    kinds: Sequence[str] = HOSTILE
+    flood: bool = False
+    held: bool = False
+
+
+CANDIDATES: Final = {
+    "stream": Candidate({"improvements": UNLIMITED}),
+    "held": Candidate(
+        {
+            "improvements": UNLIMITED | {"probes_at_once": 0, "slow_greeting": None},
+            "mx_check": {"read_timeout": 180.0},
+            "server": {"max_concurrent_requests": 20_000},
+        },
+        kinds=("silent", "octet a second", "no end of the line"),
+        held=True,
+    ),
+    "flood": Candidate({"improvements": UNLIMITED}, flood=True),
+    "flood, limits a minute": Candidate({}, flood=True),
 }
-"""Whether it is a flood, and settings. The limits of probes in a minute would spare the service most of the hosts."""
+"""The limits of probes in a minute would spare the service most of the hosts, and its other bounds all but some."""
 _CONTROL: Final = 5
 """One good host that nobody knew for so many hostile ones."""
 _NEUTRAL: Final = frozenset({"unavailable", "ratelimited", "inflight", "df", "redis_error"})
@@ -175,11 +202,10 @@ def wait_back(pid: int, files: int) -> float | None:
 
 
 def measure(name: str, options: Namespace) -> dict[str, Any]:
-    flood, candidate = CANDIDATES[name]
+    candidate = CANDIDATES[name]
     good = [(f"good{number}", "good", number) for number in range(WARM + _COLD)]
-    hostile = [
-        (f"bad{number}", HOSTILE[number % len(HOSTILE)], number // len(HOSTILE)) for number in range(options.peers)
-    ]
+    kinds = candidate.kinds
+    hostile = [(f"bad{number}", kinds[number % len(kinds)], number // len(kinds)) for number in range(options.peers)]
     new = [(f"new{number}", "good", WARM + _COLD + number) for number in range(options.peers // _CONTROL)]
     with ExitStack() as stack, on_core(OTHER_CORE):
         with in_front():
@@ -192,13 +218,15 @@ def measure(name: str, options: Namespace) -> dict[str, Any]:
         )
         with in_front():
             knot = stack.enter_context(KnotServer({ZONE: zone}))
-        settings = {
+        settings: dict[str, dict[str, Any]] = {
             "cache": {"url": redis.url},
             "dns": {"nameservers": [knot.nameserver]},
-            "improvements": {"greeting_patience": _PATIENCE, **candidate},
+            "improvements": {"greeting_patience": _PATIENCE},
             "mx_check": {"test_mode": True, "port": farm.port, "verify_greeting": True, "send_quit": True},
-            "server": QUIET,
+            "server": dict(QUIET),
         }
+        for section, values in candidate.settings.items():
+            settings[section] = {**settings[section], **values}
         with on_core(SERVER_CORE):
             service = stack.enter_context(Service(settings))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mxcheck-bench-"))
@@ -211,16 +239,21 @@ def measure(name: str, options: Namespace) -> dict[str, Any]:
             moments = [Moment.of(service.pid)]
             time.sleep(options.quiet)
             moments.append(Moment.of(service.pid))
-            uvloop.run(attack(service.url, [f"{name}.{ZONE}" for name, _, _ in new], flood=flood))
+            uvloop.run(attack(service.url, [f"{name}.{ZONE}" for name, _, _ in new], flood=candidate.flood))
             moments.append(Moment.of(service.pid))
             with sampled(service.pid) as samples:
-                met = uvloop.run(attack(service.url, [f"{name}.{ZONE}" for name, _, _ in hostile], flood=flood))
-                moments.append(Moment.of(service.pid))
+                attacked = [f"{name}.{ZONE}" for name, _, _ in hostile]
+                begun = Moment.of(service.pid)
+                met = uvloop.run(attack(service.url, attacked, flood=candidate.flood))
+                if candidate.held:
+                    begun = Moment.of(service.pid)
+                    time.sleep(_HELD)
+                over = Moment.of(service.pid)
                 # What has only begun to linger or to say goodbye goes on for a time.
                 time.sleep(5)
         back = wait_back(service.pid, files)
         seen = farm.seen()
-    phases = dict(zip(PHASES, itertools.pairwise(moments), strict=True))
+    phases = dict(zip(PHASES, (*itertools.pairwise(moments), (begun, over)), strict=True))
     return {
         "phases": {name: start.until(end) for name, (start, end) in phases.items()},
         "asked": met.asked,

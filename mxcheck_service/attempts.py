@@ -79,6 +79,7 @@ class _Trial:
         self._known = known
         self._trace = trace
         self._unopened = deque(enumerate(hosts))
+        self._opening = 0
         self._hosts: list[_Host] = []
         self._seen: set[str] = set()
         self._probes_left = rules.improvements.probe_attempts
@@ -96,9 +97,10 @@ class _Trial:
                 running.add(self._rules.background.spawn(step))
             if not running:
                 return self._verdict()
-            done, running = await asyncio.wait(
-                running, timeout=self._improvements.attempt_stagger, return_when=asyncio.FIRST_COMPLETED
-            )
+            # While no host is being opened, only the end of an attempt makes a next step possible. Thousands may wait
+            # for hosts that say nothing, and none of them is to be woken for nothing.
+            patience = self._improvements.attempt_stagger if step or self._opening else None
+            done, running = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if word := task.result():
                     return word
@@ -106,7 +108,7 @@ class _Trial:
     def _next(self) -> Coroutine[None, None, Lookup | None] | None:
         """Return the next step; None when there is none for now."""
         if self._unopened and (self._probes_left or self._unopened[0][1] in self._known):
-            return self._open(*self._unopened.popleft())
+            return self._begin(*self._unopened.popleft())
         if not self._probes_left:
             return None
         if waiting := [host for host in self._hosts if host.untried]:
@@ -118,8 +120,22 @@ class _Trial:
             return self._try(host, ip, Slot.GARBAGE, again=True)
         return None
 
-    async def _open(self, rank: int, name: str) -> Lookup | None:
-        """Find the addresses of a host and what is known of them; try the first one of which nothing is."""
+    async def _begin(self, rank: int, name: str) -> Lookup | None:
+        """Open a host and try the first of its addresses of which nothing is known."""
+        self._opening += 1
+        try:
+            opened = await self._open(rank, name)
+        finally:
+            self._opening -= 1
+        if not isinstance(opened, _Host):
+            return opened
+        if not opened.untried or not self._probes_left:
+            return None
+        return await self._try(opened, *opened.untried.popleft())
+
+    async def _open(self, rank: int, name: str) -> _Host | Lookup | None:
+        """Find the addresses of a host and what is known of them. What it comes to without an attempt is a word that
+        ends the trial, or None."""
         rules, trace = self._rules, self._trace
         entry = self._known.get(name) or await rules.names.host(name, trace)
         if not isinstance(entry, AddressList):
@@ -147,9 +163,7 @@ class _Trial:
             elif word := self._word(rank, Lookup(known, name, classes=classes, cached=True)):
                 return word
         self._hosts.append(host)
-        if not host.untried or not self._probes_left:
-            return None
-        return await self._try(host, *host.untried.popleft())
+        return host
 
     async def _in_order(self, ips: Sequence[str]) -> list[tuple[str, AddressEntry | None]]:
         """Return the addresses with what is cached of them, those first of which something is.

@@ -23,9 +23,10 @@ _LONGEST_FAREWELL: Final = 5.0
 """Seconds to wait for the reply to QUIT. RFC 5321 allows minutes, but nothing hangs on the answer."""
 _AT_ONCE: Final = 4
 """Pieces that are read as they come. Who has more to say, or says it in drops, is read ever more seldom."""
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
+_SHORTEST_PAUSE: Final = 0.01
 _PAUSE_SHARE: Final = 1 / 8
-"""Part of the time so far that passes until the next piece is read: by so much, at most, a verdict comes later."""
+"""Part of the time so far that passes until the next piece is read: by so much, at most, a verdict comes later. There
+is no other bound: thousands may drip for minutes."""
 _LAST_LOOK: Final = 0.05
 """Seconds before the end of all patience at which what has come is read once more."""
 _RECEIVE_BUFFER: Final = 16384
@@ -141,7 +142,7 @@ class _Seated:
         """
         if self._pieces >= _AT_ONCE:
             now = asyncio.get_running_loop().time()
-            pause = min((now - self._start) * _PAUSE_SHARE, _LONGEST_PAUSE, until - now - _LAST_LOOK)
+            pause = min((now - self._start) * _PAUSE_SHARE, until - now - _LAST_LOOK)
             await asyncio.sleep(max(pause, _SHORTEST_PAUSE))
         self._pieces += 1
         async with asyncio.timeout(silence):

@@ -28,7 +28,7 @@ from tests.lab.sockets import RESET_ON_CLOSE, accepts_connections, free_port
 _GREETING: Final = b"220 mx.hostile.test ESMTP\r\n"
 _DROP: Final = 16_384
 _HUNDRED_MEGABYTES: Final = 100_000_000
-_PATIENCE: Final = 120.0
+_PATIENCE: Final = 300.0
 """Seconds after which a connection that nobody ends is dropped: long after any prober's patience in a test."""
 _FIRST_NETWORK: Final = 100
 _TAKEN: Final = struct.Struct("=120xQ")

@@ -1,7 +1,8 @@
 """The hosts of a domain to a verdict: in which order they are tried, when the next one begins, what is believed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -219,6 +220,53 @@ async def test_no_more_than_probe_attempts_are_under_way() -> None:
     assert bench.prober.probed == [A1, B1, C1]
     bench.prober.hold.set()
     assert (await task)[0] == "gd"
+
+
+def watch_waits(monkeypatch: pytest.MonkeyPatch, seen: Callable[[float | None], object]) -> None:
+    """Have every wait for attempts told of, with its time limit, when it begins."""
+    wait = asyncio.wait
+
+    async def told(running: set[asyncio.Task[object]], *, timeout: float | None, return_when: str) -> object:
+        seen(timeout)
+        return await wait(running, timeout=timeout, return_when=return_when)
+
+    monkeypatch.setattr("mxcheck_service.attempts.asyncio.wait", told)
+
+
+async def test_who_waits_for_the_last_attempts_is_not_woken_before_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = bench_with({}, HASTY)
+    bench.prober.hold = asyncio.Event()
+    for_good = asyncio.Event()
+    watch_waits(monkeypatch, lambda timeout: for_good.set() if timeout is None else None)
+    task = asyncio.create_task(bench.verdict())
+    await asyncio.wait_for(for_good.wait(), 10)
+    assert bench.prober.probed == [A1, B1, C1]
+    bench.prober.hold.set()
+    assert (await task)[0] == "gd"
+
+
+async def test_second_address_of_a_host_that_was_found_late_does_not_wait_for_its_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(FakeResolver({DOMAIN: mx(MX1)}, {MX1: a(A1, A2)}), improvements=HASTY)
+    late, held, waits = asyncio.Event(), asyncio.Event(), itertools.count(1)
+    answer = bench.resolver.addresses
+
+    async def answer_late(name: str, family: object) -> object:
+        await late.wait()
+        return await answer(name, family)  # type: ignore[arg-type]
+
+    async def hold_first(ip: str) -> None:
+        if ip == A1:
+            await held.wait()
+
+    bench.resolver.addresses = answer_late  # type: ignore[assignment, method-assign]
+    bench.prober.during = hold_first
+    watch_waits(monkeypatch, lambda _: late.set() if next(waits) == 2 else None)
+    assert await asyncio.wait_for(bench.verdict(), 10) == ("gd", MX1)
+    assert bench.prober.probed == [A1, A2]
+    held.set()
+    await soon()
 
 
 async def test_crash_of_an_attempt_is_the_lookups() -> None:
