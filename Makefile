@@ -17,6 +17,8 @@ BUILD_REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb
 # release newer than the lock's, and refuse that for want of a hash.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 LINK := $(INSTALL) --no-build-isolation --editable .
+# The service's packages without the markers that say which system needs them.
+FOR_EVERY_SYSTEM := sed 's/^\([^ \#]*==[^ ]*\) ;[^\]*/\1 /' requirements.lock
 VENDOR := mxcheck_service/console/vendor
 
 .PHONY: serve test core-coverage lint types format lock sbom audit console-vendor check clean
@@ -51,16 +53,17 @@ lock: $(VENV)/.installed-dev
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements.lock --constraint requirements-build.lock \
 		--output-file requirements-dev.lock
 
-# Strict: what the index knows nothing of has not been found clean.
+# Strict: what the index knows nothing of has not been found clean. ADVISORIES="--vulnerability-service osv" asks OSV.
+# Tools that this machine does not need are left out, the service's own packages are not.
 audit: $(VENV)/.installed-dev
-	$(BIN)/pip-audit --strict --require-hashes --disable-pip \
-		-r requirements.lock -r requirements-build.lock -r requirements-dev.lock
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FOR_EVERY_SYSTEM) >"$$folder/lock" && \
+		$(BIN)/pip-audit --strict --require-hashes --disable-pip $(ADVISORIES) \
+			-r "$$folder/lock" -r requirements-build.lock -r requirements-dev.lock
 	npm audit
 
-# What packages say of themselves is read from them; without the markers, since the bill is for every system.
+# What packages say of themselves is read from them.
 sbom: $(VENV)/.installed-dev
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-		sed 's/^\([^ #]*==[^ ]*\) ;[^\]*/\1 /' requirements.lock >"$$folder/lock" && \
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FOR_EVERY_SYSTEM) >"$$folder/lock" && \
 		$(INSTALL) --require-hashes --target "$$folder/packages" -r "$$folder/lock" && \
 		$(BIN)/python -m docs.sbom "$$folder/packages"
 
