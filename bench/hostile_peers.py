@@ -1,6 +1,6 @@
 """Ten thousand hostile mail hosts, and what they cost everybody else.
 
-    python -m bench.hostile_peers [--peers 10000] [--quiet 20] [--only NAME] [--json FILE]
+    python -m bench.hostile_peers [--peers 10000] [--quiet 60] [--only NAME] [--json FILE]
 
 An ordinary load of good domains, warm and cold, goes on at a fixed rate: first alone; then while a fifth as many more
 good hosts are met that nobody knew, which shows what so many messages cost whoever they are about; then while hostile
@@ -336,7 +336,7 @@ def load_rows(results: Mapping[str, Any]) -> Iterator[list[str]]:
 def main() -> None:
     parser = report.options("hostile_peers", __doc__)
     parser.add_argument("--peers", type=int, default=10_000)
-    parser.add_argument("--quiet", type=float, default=20.0, help="seconds of the ordinary load alone")
+    parser.add_argument("--quiet", type=float, default=60.0, help="seconds of the ordinary load alone")
     parser.add_argument("--only", choices=CANDIDATES)
     arguments = parser.parse_args()
     chosen = [arguments.only] if arguments.only else list(CANDIDATES)

@@ -130,7 +130,7 @@ class DnsServer:
         """How often this name and type was asked."""
         return self.counts()[_plain(name), kind.upper()]
 
-    async def wait_asked(self, name: str, kind: str, times: int = 1, within: float = 5.0) -> None:
+    async def wait_asked(self, name: str, kind: str, times: int = 1, within: float = 20.0) -> None:
         """Return once this was asked so many times; raises StillWaiting."""
         await self._changes.wait_until(
             lambda: self.count(name, kind) >= times, within, lambda: f"{name} {kind} asked {times} times: {self.asked}"

@@ -97,7 +97,7 @@ class FakeService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait_asked(self, times: int = 1, within: float = 5.0) -> None:
+    async def wait_asked(self, times: int = 1, within: float = 20.0) -> None:
         """Return once so many requests arrived; raises StillWaiting."""
         await self._changes.wait_until(lambda: len(self.asked) >= times, within, lambda: f"{times} requests")
 

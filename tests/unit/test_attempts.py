@@ -212,16 +212,6 @@ async def test_slow_question_does_not_keep_the_next_host_waiting() -> None:
     await soon()
 
 
-async def test_no_more_than_probe_attempts_are_under_way() -> None:
-    bench = bench_with({}, HASTY)
-    bench.prober.hold = asyncio.Event()
-    task = asyncio.create_task(bench.verdict())
-    await asyncio.wait([task], timeout=0.1)
-    assert bench.prober.probed == [A1, B1, C1]
-    bench.prober.hold.set()
-    assert (await task)[0] == "gd"
-
-
 def watch_waits(monkeypatch: pytest.MonkeyPatch, seen: Callable[[float | None], object]) -> None:
     """Have every wait for attempts told of, with its time limit, when it begins."""
     wait = asyncio.wait
@@ -233,7 +223,9 @@ def watch_waits(monkeypatch: pytest.MonkeyPatch, seen: Callable[[float | None], 
     monkeypatch.setattr("mxcheck_service.attempts.asyncio.wait", told)
 
 
-async def test_who_waits_for_the_last_attempts_is_not_woken_before_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_than_probe_attempts_are_under_way_and_nobody_is_woken_before_one_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = bench_with({}, HASTY)
     bench.prober.hold = asyncio.Event()
     for_good = asyncio.Event()
