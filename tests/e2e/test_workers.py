@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -183,9 +184,9 @@ class TestDeath:
         ("fault", "last_words", "in_log"),
         [
             ("async def fail(*_): raise RuntimeError('no luck')\nworkers.serve = fail",
-             "ended with exit code 1 after 0 s", "RuntimeError: no luck"),
+             r"ended with exit code 1 after \d s", "RuntimeError: no luck"),
             ("def fail(): raise BlockingIOError(11, 'no room')\nworkers.os.fork = fail",
-             "cannot be started ([Errno 11] no room)", "it is started again in 0.1 s"),
+             r"cannot be started \(\[Errno 11\] no room\)", "it is started again in 0.1 s"),
         ],
         ids=["it fails", "there is no room for it"],
     )  # fmt: skip
@@ -206,7 +207,7 @@ class TestDeath:
         assert await asyncio.to_thread(child.wait) == 2
         last = child.log.splitlines()[-1]
         assert last.startswith("mxcheck: 5 workers in a row did not come to listen; the last, worker ")
-        assert last.endswith(last_words)
+        assert re.search(f"{last_words}$", last), last
         assert in_log in child.log
         assert is_free(settings["server"]["port"])
 

@@ -1,5 +1,6 @@
 """Free ports, and what a plain socket does not say by itself."""
 
+import os
 import random
 import socket
 import struct
@@ -10,8 +11,10 @@ from tests.lab.process import ComponentFailed
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """The value of SO_LINGER that makes close() send a TCP reset in place of an orderly end."""
 
-# Below Linux's range for outgoing connections, so that no client socket takes a port between choice and use.
-_PORTS = range(10_000, 32_000)
+# Below Linux's range for outgoing connections, so that no client socket takes a port between choice and use. Processes
+# that pytest-xdist runs tests in share it out, so that none of them does either.
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")), 32_000, _PROCESSES)
 _given_out: set[int] = set()
 _random = random.SystemRandom()
 
