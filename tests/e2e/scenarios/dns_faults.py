@@ -49,7 +49,7 @@ ROWS = (
     _mx_fails("refused-on-mx", REFUSED),
     _mx_fails("notimp-on-mx", NOTIMP),
     _mx_fails("formerr-on-mx", FORMERR),
-    _mx_fails("no-answer-on-mx", DROP),
+    _mx_fails("no-answer-on-mx", DROP, service="silence-in-dns"),
     _mx_fails("garbage-on-mx", GARBAGE),
     _mx_fails("truncated-and-tcp-breaks", Truncated(mx((10, "mx.nowhere.test")), tcp=OverTcp.RESET)),
     Row(
@@ -122,6 +122,7 @@ ROWS = (
     ),
     Row(
         id="first-try-lost",
+        service="silence-in-dns",
         peers={"mx": scripts.good()},
         dns={"{d} MX": lambda names: InTurn(DROP, mx((10, "mx." + names["d"])))},
         symbols=_GOOD,

@@ -29,6 +29,7 @@ ROWS = (
     ),
     Row(
         id="first-mx-does-not-answer-backup-does",
+        service="silence",
         zone=TWO_MX,
         peers={"first": Nobody.ANSWERS, "second": scripts.good()},
         symbols=_VIA_BACKUP,
@@ -37,7 +38,7 @@ ROWS = (
     ),
     Row(
         id="first-mx-is-silent-backup-greets",
-        service="no-slow-greeting",
+        service="silence",
         zone=TWO_MX,
         peers={"first": scripts.silent(), "second": scripts.good()},
         symbols=_VIA_BACKUP,
@@ -46,7 +47,7 @@ ROWS = (
     ),
     Row(
         id="first-mx-is-silent-in-the-reference",
-        service="reference-greeting",
+        service="reference-silence",
         zone=TWO_MX,
         peers={"first": scripts.silent(), "second": scripts.good()},
         unprobed=("second",),
@@ -66,6 +67,7 @@ ROWS = (
     ),
     Row(
         id="all-dead-the-first-one-is-believed",
+        service="silence",
         zone=TWO_MX,
         peers={"first": Nobody.ANSWERS, "second": Nobody.LISTENS},
         symbols={"MX_TIMEOUT_CONNECT": symbol(2.0, "first.{d}")},

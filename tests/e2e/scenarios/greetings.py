@@ -45,9 +45,10 @@ def _otherwise_in_the_reference(
     reference: str,
     reference_symbols: dict[str, Symbol],
 ) -> tuple[Row, Row]:
+    service = "reference-silence" if reference == "tr" else "reference-greeting"
     return (
         _row(name, script, verdict, symbols),
-        _row(f"{name}-in-the-reference", script, reference, reference_symbols, service="reference-greeting"),
+        _row(f"{name}-in-the-reference", script, reference, reference_symbols, service=service),
     )
 
 
@@ -57,7 +58,7 @@ ROWS = (
     _row("greeting-of-several-lines", scripts.good_multi_line(), "gd", _GOOD),
     _row("greeting-byte-by-byte", scripts.good_byte_by_byte(), "gd", _GOOD),
     _row("greeting-left-open", scripts.open_greeting_then_silence(), "gd", _GOOD),
-    _row("greeting-never-comes", scripts.silent(), "tr", _SILENT, service="no-slow-greeting"),
+    _row("greeting-never-comes", scripts.silent(), "tr", _SILENT, service="silence"),
     *_otherwise_in_the_reference("greeting-with-lf-only", scripts.good_lf_only(), "gd", _GOOD, "tr", _SILENT),
     *_otherwise_in_the_reference("greeting-line-without-end", scripts.endless_line(), "gd", _GOOD, "tr", _SILENT),
     *_otherwise_in_the_reference("greeting-without-text", scripts.good_bare_code(), "gd", _GOOD, "inv", _INVALID),

@@ -35,13 +35,20 @@ ROWS = (
     _row("implicit-good", scripts.good(), "gd", {"MX_A_GOOD": _GOOD}),
     _row("implicit-good-in-the-reference", scripts.good(), "gd", {"MX_A_GOOD": _GOOD}, service="reference"),
     _row("implicit-refused", Nobody.LISTENS, "rf", {"MX_A_REFUSED": symbol(3.0, "{d}")}, greylisted=True),
-    _row("implicit-no-answer", Nobody.ANSWERS, "tc", {"MX_A_TIMEOUT_CONNECT": symbol(2.5, "{d}")}, greylisted=True),
+    _row(
+        "implicit-no-answer",
+        Nobody.ANSWERS,
+        "tc",
+        {"MX_A_TIMEOUT_CONNECT": symbol(2.5, "{d}")},
+        service="silence",
+        greylisted=True,
+    ),
     _row(
         "implicit-silent",
         scripts.silent(),
         "tr",
         {"MX_A_TIMEOUT_READ": symbol(0.1, "{d}")},
-        service="no-slow-greeting",
+        service="silence",
         greylisted=True,
     ),
     _row(
@@ -91,6 +98,7 @@ ROWS = (
     ),
     Row(
         id="implicit-all-addresses-dead",
+        service="silence",
         zone="",
         peers={"a": Nobody.ANSWERS, "b": Nobody.LISTENS},
         cached={"d:{d}": "a:v4:{a},{b}"},

@@ -36,6 +36,7 @@ ROWS = (
     ),
     Row(
         id="mx-connect-timeout",
+        service="silence",
         peers={"mx": Nobody.ANSWERS},
         symbols={"MX_TIMEOUT_CONNECT": symbol(2.0, "mx.{d}")},
         action="greylist",

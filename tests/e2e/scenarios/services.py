@@ -16,18 +16,20 @@ MAP_FILE_TEXT = """\
 127.203.9.0/24  0.5      # but this part less
 """
 
-# Short, so that rows about silence are quick, and long enough for a busy machine where somebody does answer.
-_LAB = {"test_mode": True, "connect_timeout": 0.4, "read_timeout": 0.8}
 _GREETING = {"verify_greeting": True}
+# For rows about silence. All others have the patience below: who answers is waited for, however busy the machine is.
+_HASTY = {"connect_timeout": 0.4, "read_timeout": 0.8}
 
 SERVICES: Mapping[str, SECTIONS] = {
     "connect": {},
     "greeting": {"mx_check": _GREETING},
     # Rows look at connections when they have ended; those to slow hosts last (test_slow_greeting).
-    "no-slow-greeting": {"mx_check": _GREETING, "improvements": {"slow_greeting": None}},
-    "quit": {"mx_check": _GREETING | {"send_quit": True, "read_timeout": 6.0}},
+    "silence": {"mx_check": _GREETING | _HASTY, "improvements": {"slow_greeting": None}},
+    "silence-in-dns": {"dns": {"timeout": 0.5, "tries": 3}},
+    "quit": {"mx_check": _GREETING | {"send_quit": True}},
     "reference": {"preset": "reference"},
     "reference-greeting": {"preset": "reference", "mx_check": _GREETING},
+    "reference-silence": {"preset": "reference", "mx_check": _GREETING | _HASTY},
     "dual": {"mx_check": {"probe_ipv6": True}},
     "dual-v4-first": {"mx_check": {"probe_ipv6": True, "prefer_ipv6": False}},
     "loopback": {"mx_check": {"test_mode": False}},
@@ -82,9 +84,10 @@ SERVICES: Mapping[str, SECTIONS] = {
 def settings(name: str, *, nameserver: str, redis_url: str, smtp_port: int, folder: Path) -> dict[str, Any]:
     """Return what stands in the configuration file of a service."""
     lab: dict[str, dict[str, Any]] = {
+        "server": {"deadline": 15.0},
         "cache": {"url": redis_url},
-        "dns": {"nameservers": [nameserver], "timeout": 0.3, "tries": 2},
-        "mx_check": _LAB | {"port": smtp_port},
+        "dns": {"nameservers": [nameserver], "timeout": 2.0, "tries": 2},
+        "mx_check": {"test_mode": True, "connect_timeout": 5.0, "read_timeout": 6.0, "port": smtp_port},
         # Rows count connections, one for each peer. Second tries are looked at in test_attempts and by bench.truth.
         "improvements": UNLIMITED | {"try_again": False},
     }
