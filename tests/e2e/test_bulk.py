@@ -201,7 +201,7 @@ class TestPoliteness:
 
     async def test_what_waits_for_its_turn_is_no_timeout(self, lab: BulkLab) -> None:
         """The last one waits longer than a probe may take, than its lock lives, and than a check may take."""
-        lab.configure(mx_check={"read_timeout": 0.2, "connect_timeout": 0.2}, server={"deadline": 0.5})
+        lab.configure(mx_check={"read_timeout": 0.5, "connect_timeout": 0.5}, server={"deadline": 0.8})
         lines = [f"q{number}.test" for number in range(1, 10)]
         for number, line in enumerate(lines, start=1):
             lab.domain(line, lab.smtp.add(scripts.silent(), address=f"127.3.0.{number}").address)

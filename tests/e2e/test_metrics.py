@@ -47,7 +47,7 @@ class Lab:
         return {
             "server": {"deadline": 20.0},
             "cache": {"url": cache},
-            "dns": {"nameservers": [self.dns.nameserver], "timeout": 0.5, "tries": 1},
+            "dns": {"nameservers": [self.dns.nameserver], "timeout": 2.0, "tries": 1},
             "mx_check": {"test_mode": True, "port": self.peers.port, "verify_greeting": True} | mx_check,
         }
 
