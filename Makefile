@@ -26,11 +26,12 @@ VENDOR := mxcheck_service/console/vendor
 serve: $(VENV)/.installed
 	$(BIN)/mxcheck serve
 
-# Tests start processes by the hundred, each of which would compile the package again.
+# Tests start processes by the hundred, each of which would compile the package again. They also wait, so there are more
+# of them at a time than cores; those of a file share what it has started.
 test core-coverage: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(COVERAGE) $(PYTEST_ARGS)
 
 # The decisions are held to the last branch by their own tests, not by what else happens to pass through them.
 core-coverage: $(VENV)/.installed-dev

@@ -14,7 +14,7 @@ from tests.console.world import World
 from tests.lab.process import missing
 from tests.lab.service import Service
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE: Final = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 BEST: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

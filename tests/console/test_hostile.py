@@ -10,7 +10,7 @@ from tests.console.page import Console
 from tests.console.world import HOSTILE, SHOWN, World
 from tests.lab.service import Service
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _HIDDEN = "\u202e\u202d\u2066\u2069\u200e\u200f\u200b\x1b\x9b"
 

@@ -16,7 +16,7 @@ from tests.console.page import Console
 from tests.console.world import World
 from tests.lab.service import Service
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HEADERS = """\
 Return-Path: <bounce@bad.test>

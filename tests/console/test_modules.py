@@ -3,13 +3,9 @@
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.lab.process import find_program, missing
 
 ROOT = Path(__file__).parents[2]
-
-pytestmark = pytest.mark.xdist_group("console")
 
 
 def run(*command: str) -> None:

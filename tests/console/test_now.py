@@ -13,7 +13,7 @@ from tests.console.page import PHONE, WIDE, Console
 from tests.console.world import World
 from tests.lab.service import Service
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EVERY_MS = 5000
 DRAWN_IN = """(() => {

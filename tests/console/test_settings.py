@@ -10,7 +10,7 @@ from tests.console.conftest import OpenConsole
 from tests.console.page import Console
 from tests.console.world import World
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_settings_stand_by_section_and_those_that_were_changed_are_marked(console: Console) -> None:

@@ -14,7 +14,6 @@ from tests.console.page import Console
 from tests.console.world import World
 from tests.lab.service import Service
 
-pytestmark = pytest.mark.xdist_group("console")
 in_session = pytest.mark.asyncio(loop_scope="session")
 
 ROOT: Final = Path(__file__).parents[2]

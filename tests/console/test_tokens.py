@@ -7,7 +7,7 @@ from tests.console.conftest import OpenConsole
 from tests.console.page import Console
 from tests.console.world import World
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOKEN, ADMIN = "users-token", "admins-token"
 

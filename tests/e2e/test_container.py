@@ -25,8 +25,8 @@ from tests.lab.process import find_program
 from tests.lab.smtp import SmtpPeers
 from tests.lab.smtp_scripts import Wait
 
-# The first test builds the image; of several processes one runs them all, or each would build it.
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("image")]
+# The first test builds the image.
+pytestmark = pytest.mark.timeout(400)
 
 UID = 65532
 REQUESTS = 8

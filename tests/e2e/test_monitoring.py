@@ -40,9 +40,6 @@ RULES = {rule["alert"]: rule for group in ALERTS["groups"] for rule in group["ru
 SCRAPED = frozenset({"job", "instance"})
 """Labels that Prometheus adds to all it scrapes."""
 
-pytestmark = pytest.mark.xdist_group("monitoring")
-"""What is scraped takes seconds to bring about."""
-
 
 @pytest.fixture(scope="module")
 def everything(redis_process: RedisServer) -> Exposition:

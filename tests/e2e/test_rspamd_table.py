@@ -21,7 +21,7 @@ from tests.lab.rspamd import Rspamd
 from tests.lab.rspamd_plugin import rspamd_with_plugin
 
 __all__ = ["stage"]  # the fixture
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("rspamd-table")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Rows whose request no message to rspamd can be: those about the JSON itself, and the one whose envelope sender is not
 # ASCII, which rspamd 3.4's parser takes for no sender at all.

@@ -32,9 +32,6 @@ _KINDS = [kind for kind in ALL if kind.name in _YES + _NO + _UNKNOWABLE]
 _NAT64 = [kind for kind in ALL if kind.name in ("nat64-good", "nat64-refused", "nat64-aaaa-good")]
 _REFERENCE, _RECOMMENDED = SetUp("reference", True), SetUp("recommended", True)
 
-pytestmark = pytest.mark.xdist_group("truth")
-"""One world for all of them: in several processes each would make its own."""
-
 
 @pytest.fixture(scope="module", autouse=True)
 def components() -> None:

@@ -10,7 +10,7 @@ from tests.hostile.faults import dns_server
 from tests.hostile.harness import SHORT, Fault
 from tests.hostile.scene import Scene
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("faults-dns")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

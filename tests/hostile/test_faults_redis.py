@@ -10,7 +10,7 @@ from tests.hostile.faults import redis_deployments, redis_server
 from tests.hostile.harness import SHORT, Fault
 from tests.hostile.scene import Scene
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("faults-redis")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OF_CLUSTER = [fault for fault in redis_deployments.FAULTS if "Cluster" in fault.name]
 OF_SENTINEL = [fault for fault in redis_deployments.FAULTS if "Sentinel" in fault.name]

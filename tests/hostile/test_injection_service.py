@@ -27,9 +27,6 @@ from tests.lab.redis import RedisServer
 from tests.lab.service import Service
 from tests.lab.smtp import SmtpPeers
 
-pytestmark = pytest.mark.xdist_group("injection")
-"""They look at what became of the same hundreds of requests."""
-
 ALL = (*NO_NAMES, *NAMES)
 GOOD = "good.test"
 _NAME = rb"[a-z0-9._-]{1,512}"
