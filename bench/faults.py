@@ -29,12 +29,12 @@ _HEAD: Final = (
 )  # fmt: skip
 
 
-async def measure(faults: Sequence[Fault], pace: Pace, rate: float) -> dict[str, dict[str, Any]]:
+async def measure(faults: Sequence[Fault], pace: Pace) -> dict[str, dict[str, Any]]:
     """Return the row of each fault by its name; prints it, and what was wrong with requests that failed."""
     found = {}
     for fault in faults:
         async with fault.scene() as scene:
-            cost, load = await harness.run(fault, scene, pace, rate=rate)
+            cost, load = await harness.run(fault, scene, pace)
         found[fault.name] = row = _row(cost, fault)
         print(_table([row]).splitlines()[-1], flush=True)
         for miss in row["missed"]:
@@ -87,14 +87,14 @@ def main() -> int:
     parser.add_argument("--before", type=float, default=2.0, help="seconds of load before each fault")
     parser.add_argument("--during", type=float, default=4.0, help="seconds of load with it")
     parser.add_argument("--after", type=float, default=5.0, help="seconds of load after its end")
-    parser.add_argument("--rate", type=float, default=harness.RATE, help="requests a second")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     arguments = parser.parse_args()
     wanted = re.compile(arguments.only or "", re.IGNORECASE)
     faults = [fault for fault in harness.registered() if wanted.search(fault.name)]
     if not faults:
         parser.error(f"no fault has a match of {arguments.only!r}: {[fault.name for fault in harness.registered()]}")
-    pace = Pace(arguments.before, arguments.during, arguments.after)
-    found = asyncio.run(measure(faults, pace, arguments.rate))
+    pace = Pace(arguments.rate, arguments.before, arguments.during, arguments.after)
+    found = asyncio.run(measure(faults, pace))
     print(f"\nEach request had {DEADLINE:g} s.\n\n{_table(found.values())}")
     complete = not arguments.only
     if complete or arguments.json != default:

@@ -14,7 +14,7 @@ assert luajit21.LuaRuntime().lua_implementation.startswith("LuaJIT")
 
 _MEASURED = (
     "tests/web/",
-    *(f"tests/e2e/test_{name}" for name in ("bulk.py", "cli", "workers")),
+    *(f"tests/e2e/test_{name}" for name in ("bulk", "cache_command", "cli", "reload", "workers")),
 )
 """Whose child processes are: those of other tests do the same, only more of it, and measuring makes each start take
 half as long again."""

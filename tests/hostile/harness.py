@@ -26,8 +26,6 @@ from typing import Final
 from tests.hostile.scene import Scene
 from tests.lab.load import Judged, Load, Request
 
-RATE: Final = 50.0
-"""Requests a second."""
 DEADLINE: Final = 5.0
 """Seconds for each: the service's default."""
 
@@ -74,18 +72,19 @@ class Fault(ABC):
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of load before the fault, with it, and after its end.
+    """Requests a second, and seconds of them before the fault, with it, and after its end.
 
     `steady`: what comes after it may end as soon as so many replies are the truth, one after the other.
     """
 
+    rate: float
     before: float
     during: float
     after: float
     steady: int | None = None
 
 
-SHORT: Final = Pace(before=0.4, during=1.0, after=4.0, steady=30)
+SHORT: Final = Pace(rate=50.0, before=0.4, during=1.0, after=4.0, steady=30)
 """For tests."""
 
 
@@ -124,12 +123,12 @@ class Cost:
         ]
 
 
-async def run(fault: Fault, scene: Scene, pace: Pace, *, rate: float = RATE) -> tuple[Cost, Load]:
+async def run(fault: Fault, scene: Scene, pace: Pace) -> tuple[Cost, Load]:
     """Let a fault happen under load in a scene that was entered; return its cost, and the load with every request.
 
     Raises AssertionError when the load is not answered with the truth before it.
     """
-    load = Load(scene.service.url, scene.senders, rate=rate, deadline=DEADLINE)
+    load = Load(scene.service.url, scene.senders, rate=pace.rate, deadline=DEADLINE)
     async with load.flowing():
         # What has never been asked for, by a service that has just started, may take its time.
         assert await load.all_true(10, within=10), f"not sound before the fault: {odd(load)}"

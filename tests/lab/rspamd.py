@@ -52,6 +52,8 @@ _BROKEN_PLUGIN = re.compile(r"rspamd_init_lua_filters: ((?:load|init) of .* fail
 
 # Without a nameserver, a lookup goes to a closed port, and rspamd waits all the same: then not for long.
 _NO_DNS = "timeout = 0.1s; retransmits = 1;"
+# A question is asked once, however busy the machine is.
+_PATIENT = "timeout = 10s; retransmits = 1;"
 
 
 class Rspamd:
@@ -185,7 +187,7 @@ class Rspamd:
     def _dns_section(self) -> str:
         if self._nameserver is None:
             return f'dns {{ nameserver = "{_HOST}:{free_port()}"; {_NO_DNS} }}'
-        return f'dns {{ nameserver = "{self._nameserver}"; }}'
+        return f'dns {{ nameserver = "{self._nameserver}"; {_PATIENT} }}'
 
     @property
     def log(self) -> str:

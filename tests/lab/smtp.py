@@ -139,7 +139,7 @@ class SmtpPeers:
         """An address where connections are refused: it is taken, and nobody listens."""
         return str(self._bind(address).getsockname()[0])
 
-    async def wait_connections(self, times: int, peers: Sequence[Peer], within: float = 10.0) -> int:
+    async def wait_connections(self, times: int, peers: Sequence[Peer], within: float = _WITHIN) -> int:
         """Return how many connections these peers have had, once there are so many; raises StillWaiting."""
 
         def total() -> int:

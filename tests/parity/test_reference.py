@@ -60,6 +60,7 @@ def test_reference_decides_as_recorded(numbers: range, recorded: list[Vector]) -
 
 
 @with_reference
+@pytest.mark.timeout(300)
 def test_scenarios_reach_every_line_of_the_reference() -> None:
     """No branch of the reference goes untested but those that nothing can reach."""
     lines = census.executable_lines(reference_path().read_bytes().decode("latin-1"))
