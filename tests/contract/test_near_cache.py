@@ -267,7 +267,7 @@ async def test_where_changes_are_not_told_there_is_one_line_and_a_short_memory(
         servers = connect(redis_server.url.replace("redis://", "redis://plain:secret@"), timeout=5, max_connections=1)
         clock = HandClock()
         near = NearCache(RedisCache(servers), max_entries=10, clock=clock)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await track(servers, near, "p:", clock, untold=untold)
         await near.set("p:a", "1", 60)
         assert await read(near, "p:a") == "1"

@@ -18,9 +18,9 @@ from tests.contract.caches import connect
 from tests.lab.redis_cluster import RedisCluster
 from tests.lab.redis_sentinel import RedisSentinel
 
-PATIENCE = 0.3
+PATIENCE = 0.8
 """cache.timeout of these tests, seconds."""
-BRIEFLY = PATIENCE + 0.7
+BRIEFLY = PATIENCE + 1.0
 """What a command may take on a busy machine."""
 
 Lab = RedisCluster | RedisSentinel

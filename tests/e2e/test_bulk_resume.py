@@ -47,7 +47,7 @@ class TestResume:
         try:
             await peer.wait_connected()
             before = 3 + (form == "csv")
-            await asyncio.to_thread(poll_until, lambda: self.rows(lab) == before, 10, "the rows before d0.test")
+            await asyncio.to_thread(poll_until, lambda: self.rows(lab) == before, 30, "the rows before d0.test")
             os.kill(child.pid, end)
             assert await asyncio.to_thread(child.wait) == code
         finally:

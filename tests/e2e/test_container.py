@@ -254,7 +254,7 @@ class TestRun:
             ]
             await smtp_peers.wait_connections(REQUESTS, peers)
             container.terminate()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await container.get("/readyz")).status != 503:
                     pass
             assert not any(task.done() for task in asking)

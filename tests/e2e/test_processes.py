@@ -93,7 +93,7 @@ def reads(redis_server: RedisServer) -> int:
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for what other processes do, while the lab in this one goes on."""
-    await asyncio.to_thread(poll_until, condition, 10, what)
+    await asyncio.to_thread(poll_until, condition, 30, what)
 
 
 class TestOneLock:

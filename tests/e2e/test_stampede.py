@@ -31,6 +31,7 @@ class Crowd:
         dns_server.set("cold.test", "MX", dns.Delayed(dns.mx((10, "mx.cold.test")), until=self.answer))
         dns_server.set("mx.cold.test", "A", dns.a(self.peer.address))
         self.settings: dict[str, Any] = {
+            "cache": {"timeout": PATIENCE},
             # Of so many, none is too many however busy this machine is.
             "server": {"deadline": PATIENCE, "max_concurrent_requests": 10 * REQUESTS},
             "dns": {"nameservers": [dns_server.nameserver], "timeout": PATIENCE, "tries": 1},
@@ -74,8 +75,8 @@ async def crowd(dns_server: DnsServer, smtp_peers: SmtpPeers) -> Crowd:
 
 @pytest.mark.parametrize("cache", ["memory", "redis"])
 async def test_one_process_asks_once_and_probes_once(crowd: Crowd, cache: str, request: pytest.FixtureRequest) -> None:
-    url = "memory://" if cache == "memory" else request.getfixturevalue("redis_server").url
-    with Service(crowd.settings | {"cache": {"url": url}}) as service:
+    crowd.settings["cache"]["url"] = "memory://" if cache == "memory" else request.getfixturevalue("redis_server").url
+    with Service(crowd.settings) as service:
         await crowd.ask(service)
     assert crowd.dns.count("cold.test", "MX") == 1
     assert crowd.dns.count("mx.cold.test", "A") == 1
@@ -83,8 +84,9 @@ async def test_one_process_asks_once_and_probes_once(crowd: Crowd, cache: str, r
 
 
 async def test_two_workers_ask_once_and_probe_once_between_them(crowd: Crowd, redis_server: RedisServer) -> None:
-    crowd.settings["server"] |= {"workers": WORKERS}
-    async with serving(crowd.settings | {"cache": {"url": redis_server.url}}) as service:
+    crowd.settings["cache"]["url"] = redis_server.url
+    crowd.settings["server"]["workers"] = WORKERS
+    async with serving(crowd.settings) as service:
         await crowd.ask(service)
     assert crowd.dns.count("cold.test", "MX") == 1
     assert crowd.dns.count("mx.cold.test", "A") == 1

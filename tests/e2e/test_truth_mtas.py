@@ -78,7 +78,7 @@ def test_throws_the_mail_away(server: Mta) -> None:
     sign = THROWN_AWAY[server.program]
     before = server.log.count(sign)
     deliver(server.address, server.port, RECIPIENTS[0])
-    poll_until(lambda: server.log.count(sign) > before, 10, "the mail is thrown away")
+    poll_until(lambda: server.log.count(sign) > before, 30, "the mail is thrown away")
     assert "status=bounced" not in server.log
     assert "PermFail" not in server.log
 

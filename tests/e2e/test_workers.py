@@ -121,7 +121,7 @@ class TestTogether:
             async with connections(1) as (scraper,):
 
                 async def until_there_are(tasks: int) -> None:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(30):
                         told = None
                         while told is None or told.value("mxcheck_background_tasks") != tasks:
                             async with scraper.get(f"{service.url}/metrics") as response:

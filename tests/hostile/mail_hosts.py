@@ -40,6 +40,7 @@ class Lab:
         verify: bool,
         quit_after: bool,
         under: Sequence[str] = (),
+        read_timeout: float = 1.0,
     ) -> AsyncIterator["Asked"]:
         """A service that has made its first check."""
         settings = {
@@ -47,7 +48,7 @@ class Lab:
             "server": {"deadline": DEADLINE, "log_level": "warning"},
             "dns": {"nameservers": [self._dns.nameserver]},
             "mx_check": {
-                "test_mode": True, "port": self.farm.port, "connect_timeout": 2.0, "read_timeout": 1.0,
+                "test_mode": True, "port": self.farm.port, "connect_timeout": 2.0, "read_timeout": read_timeout,
                 "verify_greeting": verify, "send_quit": quit_after,
             },
             "improvements": improvements,
@@ -59,7 +60,7 @@ class Lab:
                 asked = Asked(service, session)
                 # What it opens for good, it has open now.
                 assert await asked.verdict(self.domain("good", 250)) == "gd"
-                await asyncio.to_thread(poll_until, lambda: asked.sockets() <= 6, 10, "the first check over")
+                await asyncio.to_thread(poll_until, lambda: asked.sockets() <= 6, 30, "the first check over")
                 yield asked
 
 

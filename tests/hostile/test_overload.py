@@ -219,7 +219,7 @@ class TestRefusal:
         await writer.wait_closed()
 
     async def reply(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             return head, await reader.readexactly(length)
@@ -279,7 +279,7 @@ class TestRefusal:
             assert (b"X-Request-Id" in head) == (b"X-Request-Id" in request_head)
             assert b"a b" not in head
             if closed:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     assert await reader.read() == b""
             else:
                 make_late(client, 0)

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile.mail_hosts import Asked, Lab
+from tests.hostile.mail_hosts import DEADLINE, Asked, Lab
 from tests.lab.service import UNLIMITED
 from tests.lab.smtp_farm import HOSTILE, SmtpFarm
 from tests.lab.waiting import poll_until
@@ -81,8 +81,9 @@ async def test_hundreds_at_once(lab: Lab) -> None:
 async def test_a_network_of_silent_hosts_leaves_room_for_others(lab: Lab) -> None:
     silent = [lab.domain("silent", 256 * number) for number in range(2 * SEATS)]
     good = [lab.domain("good", number) for number in range(SEATS // 2)]
-    patient = HASTY | {"slow_greeting": 40.0, "greeting_patience": 50.0}
-    async with lab.service("recommended", patient, verify=True, quit_after=True) as asked:
+    # So patient that no seat of theirs becomes spare before the checks end.
+    patient = HASTY | {"slow_greeting": DEADLINE, "greeting_patience": 2 * DEADLINE}
+    async with lab.service("recommended", patient, verify=True, quit_after=True, read_timeout=DEADLINE) as asked:
         attack = asyncio.create_task(verdicts(asked, silent))
 
         def held() -> int:

@@ -85,7 +85,7 @@ class Child:
         """What the process wrote to its log file, stdout and stderr."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def start(self, ready: Callable[[], bool], within: float = 20.0) -> None:
+    def start(self, ready: Callable[[], bool], within: float = 40.0) -> None:
         """Start and wait until `ready()`; raise ComponentFailed with the log when it ends or the time is over."""
         if self.running:
             raise ComponentFailed(f"{self.name} runs already")

@@ -157,7 +157,7 @@ class Finished(NamedTuple):
     err: str
 
 
-async def mxcheck(*words: str, within: float = 20.0) -> Finished:
+async def mxcheck(*words: str, within: float = 60.0) -> Finished:
     """Run a command such as `mxcheck("symbols")` to its end, its output going to pipes."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND,

@@ -36,7 +36,7 @@ async def verdict(client: Client) -> tuple[str, bool]:
 
 async def kept_near(client: Client, path: str) -> None:
     """Check until this process answers from its own memory: nothing is kept before Redis tells of changes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (await get(client, path))["near"]:
             await verdict(client)
 
@@ -94,11 +94,11 @@ async def test_a_purge_reaches_the_memory_of_another_process(
     path = f"/v1/cache/i/{key.removeprefix('rmx:i:')}"
     await kept_near(other, path)
     redis_server.ask("SET", key, "rf", "EX", 60)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await verdict(other) != ("rf", True):
             pass
     await delete(shared, path)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await verdict(other))[0] != "gd":
             pass
 

@@ -23,7 +23,7 @@ def state_of(client: Client) -> State:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - the server has no event to tell of it
             await asyncio.sleep(0.005)
 
@@ -33,7 +33,7 @@ async def converse(client: Client, *requests: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     for request in requests:
         writer.write(request)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         replies = await reader.read()
     writer.close()
     await writer.wait_closed()

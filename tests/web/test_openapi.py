@@ -188,7 +188,7 @@ async def ask(
         sent["Content-Type"] = media_type
         example = content["example"]
         data = data or (example.encode() if isinstance(example, str) else json.dumps(example).encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         url = URL(path, encoded=True)
         async with client.request(method, url, data=data, headers=sent | (headers or {})) as response:
             return response.status, response.headers, await response.read()
@@ -201,7 +201,7 @@ async def unfinished(client: Client, method: str, path: str, body: bytes) -> tup
         f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: {client.session.headers['Authorization']}",
         "Content-Type: application/json", "Transfer-Encoding: chunked", "", "",
     )  # fmt: skip
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         writer.write("\r\n".join(head).encode() + body)
         reply, _, document = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()

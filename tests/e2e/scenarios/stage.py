@@ -138,7 +138,9 @@ async def check_redis(redis: RedisServer, prefix: str, row: Row, names: Mapping[
         }
 
     with redis.client() as client, suppress(StillWaiting):
-        await asyncio.to_thread(poll_until, lambda: (held := content(client)) == as_expected(held), 5, "Redis is right")
+        await asyncio.to_thread(
+            poll_until, lambda: (held := content(client)) == as_expected(held), 30, "Redis is right"
+        )
     with redis.client() as client:
         held = content(client)
         lifetimes = {key: client.ttl(key) for key in held}

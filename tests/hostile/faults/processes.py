@@ -98,7 +98,7 @@ def _workers(scene: Scene) -> set[int]:
             if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in child.net_connections("tcp"))
         }
 
-    poll_until(lambda: len(listening()) == _WORKERS, 5, "every worker listens")
+    poll_until(lambda: len(listening()) == _WORKERS, 30, "every worker listens")
     return listening()
 
 
