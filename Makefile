@@ -31,7 +31,7 @@ serve: $(VENV)/.installed
 test core-coverage: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 5 --dist loadfile $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(COVERAGE) $(PYTEST_ARGS)
 
 # The decisions are held to the last branch by their own tests, not by what else happens to pass through them.
 core-coverage: $(VENV)/.installed-dev
