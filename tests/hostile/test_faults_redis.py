@@ -8,15 +8,15 @@ import pytest_asyncio
 
 from tests.hostile import harness
 from tests.hostile.faults import redis_deployments, redis_server
-from tests.hostile.harness import SHORT, Fault
+from tests.hostile.harness import SHORT, Fault, Pace
 from tests.hostile.scene import Scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OF_CLUSTER = [fault for fault in redis_deployments.FAULTS if "Cluster" in fault.name]
 OF_SENTINEL = [fault for fault in redis_deployments.FAULTS if "Sentinel" in fault.name]
-# Three to six servers of Redis and two workers share the processor with it.
-_PACE = replace(SHORT, rate=25.0)
+# Three to six servers of Redis and two workers share the processor with the load.
+_OF_SEVERAL = replace(SHORT, rate=25.0)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -33,8 +33,8 @@ async def cluster_scene() -> AsyncIterator[Scene]:
         yield entered
 
 
-async def nobody_pays(fault: Fault, scene: Scene) -> None:
-    cost, load = await harness.run(fault, scene, _PACE)
+async def nobody_pays(fault: Fault, scene: Scene, pace: Pace) -> None:
+    cost, load = await harness.run(fault, scene, pace)
     assert cost.missed(fault.targets) == [], harness.odd(load)
     await is_cached_again(scene)
     log = scene.service.log
@@ -51,16 +51,16 @@ async def is_cached_again(scene: Scene) -> None:
 
 @pytest.mark.parametrize("fault", redis_server.FAULTS, ids=lambda fault: fault.name)
 async def test_redis_breaks_and_nobody_pays(scene: Scene, fault: Fault) -> None:
-    await nobody_pays(fault, scene)
+    await nobody_pays(fault, scene, SHORT)
 
 
 @pytest.mark.parametrize("fault", OF_CLUSTER, ids=lambda fault: fault.name)
 async def test_a_cluster_breaks_and_nobody_pays(cluster_scene: Scene, fault: Fault) -> None:
-    await nobody_pays(fault, cluster_scene)
+    await nobody_pays(fault, cluster_scene, _OF_SEVERAL)
 
 
 @pytest.mark.parametrize("fault", OF_SENTINEL, ids=lambda fault: fault.name)
 async def test_a_primary_under_sentinels_breaks_and_nobody_pays(fault: Fault) -> None:
     # Sentinels take seconds before they fail over a second time.
     async with fault.scene() as scene:
-        await nobody_pays(fault, scene)
+        await nobody_pays(fault, scene, _OF_SEVERAL)
