@@ -93,7 +93,10 @@ async def test_connections_that_say_nothing_are_closed_without_a_word(
 ) -> None:
     """And before their time as kept connections would be over."""
     kept = await Caller.to(service.url)
+    await kept.send(post(b"{}"))
+    await kept.reply()
     async with crowd(service.url, MANY) as callers:
+        # Connecting them has taken some of its time.
         await kept.send(post(b"{}"))
         await kept.reply()
         end = asyncio.create_task(kept.rest())

@@ -118,8 +118,8 @@ async def test_there_are_descriptors_left_for_everybody_else(lab: Lab) -> None:
     silent = [lab.domain("silent", number) for number in range(200)]
     few = ("prlimit", "--nofile=64:128")
     # So patient that none of the seats is spare before all are taken, on a slow machine, too.
-    wish = HASTY | {"slow_greeting": 3.0, "greeting_patience": 4.0, "probes_at_once": 1000}
-    async with lab.service("recommended", wish, verify=True, quit_after=True, under=few) as asked:
+    wish = HASTY | {"slow_greeting": 6.0, "greeting_patience": 8.0, "probes_at_once": 1000}
+    async with lab.service("recommended", wish, verify=True, quit_after=True, under=few, read_timeout=6.0) as asked:
         assert resource.prlimit(asked.service.pid, resource.RLIMIT_NOFILE) == (128, 128)
         before = len(asked.files())
         attack = asyncio.create_task(verdicts(asked, silent))
